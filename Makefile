@@ -1,0 +1,55 @@
+# `make demo` and `make test` are all a fresh machine needs; every target makes its environment on first use.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+BUF_VERSION := 1.75.0
+BUF := $(VENV)/buf/node_modules/.bin/buf
+READY := $(VENV)/.ready
+SOURCES := edge server train simulation reid demo benchmarks tests
+
+.PHONY: help demo test test-all check bench protos format clean
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/' | sort
+
+$(READY): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; set PYTHON=… to another Python 3.11+" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(BUF):
+	@command -v npm >/dev/null || { echo "npm is needed: Buf, which checks the protos, is installed from it" >&2; exit 1; }
+	npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)
+
+demo: $(READY)  ## server and three edges on a simulated site, about a minute; OUT=folder keeps the results
+	$(BIN)/python -m demo $(if $(OUT),--out $(OUT))
+
+test: $(READY)  ## all tests that need no GPU
+	$(BIN)/python -m pytest -m 'not gpu'
+
+check: lint types layers protos-check test  ## everything CI runs
+
+.PHONY: lint types layers protos-check
+lint: $(READY)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+types: $(READY)
+	$(BIN)/mypy
+layers: $(READY)
+	$(BIN)/lint-imports
+protos-check: $(READY) $(BUF)
+	PATH=$(CURDIR)/$(BIN):$$PATH BUF=$(BUF) bash protos/check.sh
+
+protos: $(READY)  ## generate the Python code of protos/*.proto
+	PATH=$(CURDIR)/$(BIN):$$PATH bash protos/generate.sh .
+
+bench: $(READY)  ## every benchmark in its quick form
+	@for f in benchmarks/*.py; do n=$$(basename $$f .py); case $$n in _*|harness) ;; \
+	*) echo "== $$n"; $(BIN)/python -m benchmarks.$$n --quick || exit 1;; esac; done
+
+format: $(READY)  ## ruff format and safe fixes
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:  ## remove the environment and what was built
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""`make demo`: a server and three edges on the simulated site, as separate processes."""

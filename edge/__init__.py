@@ -1,0 +1,1 @@
+"""The agent beside the camera: frames in, embeddings out."""

@@ -1,0 +1,21 @@
+"""Errors of the edge agent.
+
+OspreyError
+├── SourceError     a camera, video or folder that cannot be opened or read
+├── SpoolError      the spool's file cannot be opened, or a write did not become durable
+└── UplinkError     the server refused this edge; trying again will not help
+"""
+
+from reid.errors import OspreyError
+
+
+class SourceError(OspreyError):
+    """A frame source cannot be opened, stalled, or broke off."""
+
+
+class SpoolError(OspreyError):
+    """The spool cannot be opened, or a write failed; nothing of that write was kept."""
+
+
+class UplinkError(OspreyError):
+    """The server refused this edge for a reason that a retry does not mend."""

@@ -1,0 +1,1 @@
+"""The domain that edge, server and train agree on."""

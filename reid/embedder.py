@@ -1,0 +1,119 @@
+"""Embedders: crops in, unit-norm embeddings out. One interface for every back end, and its ONNX Runtime back end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+
+from reid.embedding import normalise
+from reid.errors import EmbeddingError, ReleaseError, ReleaseMismatchError
+from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
+from reid.release import Precision, Release
+from reid.types import FloatArray, ReleaseRef, UInt8Array
+
+
+class Embedder(Protocol):
+    """What every back end offers. One thread at a time."""
+
+    @property
+    def release(self) -> ReleaseRef:
+        """The release whose weights this runs."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+
+    @property
+    def precision(self) -> Precision:
+        """Arithmetic of the engine."""
+
+    def embed(self, crops: UInt8Array) -> FloatArray:
+        """Embed a batch.
+
+        Args:
+            crops: uint8 (N, 256, 128, 3) BGR; N may be 0.
+
+        Returns:
+            float32 (N, D), unit norm.
+
+        Raises:
+            EmbeddingError: The batch has another shape or type, or the network's output is not finite.
+        """
+
+
+class OnnxEmbedder:
+    """Runs a release on the CPU with ONNX Runtime.
+
+    Args:
+        release: A verified release.
+        num_threads: Threads of one call; 0 for one per core.
+
+    Raises:
+        ReleaseError: ONNX Runtime cannot load the model, or its input or output is not that of the manifest.
+    """
+
+    precision: Precision = "fp32"
+
+    def __init__(self, release: Release, *, num_threads: int = 0) -> None:
+        self.release = release.ref
+        self.dim = release.manifest.dim
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                str(release.model_path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a broken file
+            raise ReleaseError(f"{release.model_path} cannot be loaded by ONNX Runtime: {error}") from None
+        self._check_graph(release)
+
+    def embed(self, crops: UInt8Array) -> FloatArray:
+        """See `Embedder.embed`."""
+        check_crops(crops)
+        if len(crops) == 0:
+            return np.empty((0, self.dim), dtype=np.float32)
+        return normalise(self._session.run(["embeddings"], {"crops": crops})[0])
+
+    def _check_graph(self, release: Release) -> None:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        names = [node.name for node in inputs], [node.name for node in outputs]
+        if names != (["crops"], ["embeddings"]):
+            raise ReleaseMismatchError(f"{release.model_path}: inputs and outputs {names}, wanted crops -> embeddings")
+        if outputs[0].shape[-1] != self.dim:
+            raise ReleaseMismatchError(
+                f"{release.model_path} puts out {outputs[0].shape[-1]} numbers, its manifest says {self.dim}"
+            )
+
+
+def check_crops(crops: UInt8Array) -> None:
+    """Refuse a batch that no embedder takes.
+
+    Raises:
+        EmbeddingError: Not uint8 (N, 256, 128, 3).
+    """
+    wanted = (INPUT_HEIGHT_PX, INPUT_WIDTH_PX, 3)
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != wanted:
+        raise EmbeddingError(f"crops are {crops.dtype} {crops.shape}, wanted uint8 (N, {wanted[0]}, {wanted[1]}, 3)")
+
+
+def check_golden(embedder: Embedder, release: Release) -> float:
+    """Embed a release's golden crops and compare with what its manifest promises.
+
+    Returns:
+        The least cosine over the golden crops.
+
+    Raises:
+        ReleaseMismatchError: It is below the manifest's bound for this embedder's precision.
+    """
+    golden = release.golden
+    cosine = float(np.min(np.sum(embedder.embed(golden.crops) * golden.embeddings, axis=1)))
+    bound = release.manifest.golden_cosine[embedder.precision]
+    if not cosine >= bound:
+        raise ReleaseMismatchError(
+            f"release {release.ref}: golden crops come out at cosine {cosine:.5f} in {embedder.precision}, "
+            f"wanted at least {bound}: this engine does not compute what was released"
+        )
+    return cosine

@@ -1,0 +1,1 @@
+"""The central server: receives, matches and stores embeddings, and answers searches."""

@@ -1,0 +1,1 @@
+"""A simulated site: people with stable looks walking a floor plan in front of several cameras."""

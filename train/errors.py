@@ -1,0 +1,21 @@
+"""Errors of training.
+
+OspreyError
+├── CheckpointError     weights that cannot be read, or do not fit the architecture
+├── DatasetError        a data set that is empty, incomplete or damaged
+└── TrainingError       a run that cannot go on (loss not finite, nothing to train on)
+"""
+
+from reid.errors import OspreyError
+
+
+class CheckpointError(OspreyError):
+    """A checkpoint is unreadable, or its keys or shapes do not fit the architecture asked for."""
+
+
+class DatasetError(OspreyError):
+    """A data set is empty, incomplete or damaged; the first offending file is named."""
+
+
+class TrainingError(OspreyError):
+    """A training run cannot go on; the last good checkpoint is kept."""
