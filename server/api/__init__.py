@@ -1,0 +1,1 @@
+"""The server's gRPC services: the only place of the server that speaks the wire."""

@@ -1,0 +1,188 @@
+"""The ingestion service: one stream per edge, read and acknowledged side by side.
+
+The reading task decodes and submits; the call itself awaits what was submitted, in order, and acknowledges. A stream
+ends after its last submitted batch was answered, whatever ended it: half-close, an error of the edge, a newer stream of
+the same edge, or shutdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import structlog
+
+from protos import ingest_pb2, ingest_pb2_grpc
+from reid.errors import OspreyError
+from reid.types import PROTOCOL_VERSION
+from server.api.errors import answering
+from server.api.session import Session
+from server.errors import ProtocolError, StoppingError, StreamReplacedError, WindowError
+from server.ingest import Ingest, ServedSpace
+from server.settings import StreamSettings
+from server.writer import Feed, Writer
+
+logger = structlog.get_logger(__name__)
+
+_Requests = AsyncIterator[ingest_pb2.StreamObservationsRequest]
+_End = Exception | None
+"""How a stream ends: with an error, or well."""
+
+
+class EdgeStream:
+    """One open stream.
+
+    Args:
+        session: Its rules.
+        feed: Where its batches go.
+        window_batches: How many may be un-acknowledged.
+    """
+
+    def __init__(self, session: Session, feed: Feed, *, window_batches: int) -> None:
+        self.session = session
+        self._feed = feed
+        self._window_batches = window_batches
+        self._num_open = 0
+        self._pending: asyncio.Queue[tuple[asyncio.Future[int], int, str] | _End] = asyncio.Queue()
+        self._reader: asyncio.Task[None] | None = None
+
+    def start(self, requests: _Requests) -> None:
+        """Begin to read."""
+        self._reader = asyncio.create_task(self._read(requests))
+
+    def end(self, error: OspreyError) -> None:
+        """Read no further, answer what was submitted, then fail with this error."""
+        self.stop()
+        self._pending.put_nowait(error)
+
+    def stop(self) -> None:
+        """Read no further."""
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def acknowledgements(self) -> AsyncIterator[ingest_pb2.Acknowledgement]:
+        """Acknowledge each batch as it becomes durable.
+
+        Raises:
+            OspreyError: What ended the stream.
+        """
+        while item := await self._pending.get():
+            if isinstance(item, Exception):
+                raise item
+            durable, num_rejected, reason = item
+            acked_seq = await durable
+            self._num_open -= 1
+            yield ingest_pb2.Acknowledgement(acked_seq=acked_seq, rejected=num_rejected, rejected_reason=reason)
+
+    async def _read(self, requests: _Requests) -> None:
+        ended_by: _End = None
+        try:
+            async for request in requests:
+                await self._take(request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            ended_by = error
+        self._pending.put_nowait(ended_by)
+
+    async def _take(self, request: ingest_pb2.StreamObservationsRequest) -> None:
+        if request.WhichOneof("payload") != "batch":
+            raise ProtocolError(f"edge {self.session.spool.edge_id} sent something else than a batch after its hello")
+        if self._num_open >= self._window_batches:
+            raise WindowError(
+                f"edge {self.session.spool.edge_id} has {self._num_open} batches un-acknowledged and sent another: "
+                f"the welcome allows {self._window_batches}"
+            )
+        batch = self.session.read(request.batch)
+        self._num_open += 1
+        durable = await self._feed.submit(batch)
+        self._pending.put_nowait((durable, self.session.num_rejected, self.session.rejected_reason))
+
+
+class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
+    """Serves `osprey.v1.IngestService`.
+
+    Args:
+        ingest: Asked only what is durable.
+        writer: Stores batches.
+        served: The space of this server.
+        settings: Limits of one stream.
+    """
+
+    def __init__(self, ingest: Ingest, writer: Writer, *, served: ServedSpace, settings: StreamSettings) -> None:
+        self._ingest = ingest
+        self._writer = writer
+        self._served = served
+        self._settings = settings
+        self._streams: dict[str, EdgeStream] = {}
+        self._is_stopping = False
+
+    def connected_camids(self) -> dict[str, tuple[str, ...]]:
+        """The edges with an open stream, and the cameras they announced."""
+        return {edge_id: stream.session.camids for edge_id, stream in self._streams.items()}
+
+    def stop(self) -> None:
+        """End all streams after their submitted batches are answered, and take no new ones."""
+        self._is_stopping = True
+        for stream in self._streams.values():
+            stream.end(_stopping())
+
+    async def StreamObservations(  # noqa: N802 (the name in the proto)
+        self, request_iterator: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[ingest_pb2.StreamObservationsResponse]:
+        """See ingest.proto."""
+        async with answering(context):
+            requests = aiter(request_iterator)
+            stream = self._open(await _read_hello(requests))
+            edge_id = stream.session.spool.edge_id
+            logger.info("edge connected", edge_id=edge_id, camids=",".join(stream.session.camids))
+            try:
+                yield ingest_pb2.StreamObservationsResponse(welcome=self._welcome(stream.session))
+                stream.start(requests)
+                async for acknowledgement in stream.acknowledgements():
+                    yield ingest_pb2.StreamObservationsResponse(acknowledgement=acknowledgement)
+            finally:
+                self._close(stream)
+
+    def _open(self, hello: ingest_pb2.Hello) -> EdgeStream:
+        if self._is_stopping:
+            raise _stopping()
+        session = Session(hello, served=self._served, settings=self._settings)
+        stream = EdgeStream(session, self._writer.open_feed(), window_batches=self._settings.window_batches)
+        edge_id = session.spool.edge_id
+        if edge_id in self._streams:
+            self._streams[edge_id].end(
+                StreamReplacedError(f"edge {edge_id} opened a newer stream; run one agent per edge_id")
+            )
+        self._streams[edge_id] = stream
+        return stream
+
+    def _close(self, stream: EdgeStream) -> None:
+        stream.stop()
+        edge_id = stream.session.spool.edge_id
+        if self._streams.get(edge_id) is stream:
+            del self._streams[edge_id]
+        logger.info("edge disconnected", edge_id=edge_id, rejected=stream.session.num_rejected)
+
+    def _welcome(self, session: Session) -> ingest_pb2.Welcome:
+        return ingest_pb2.Welcome(
+            protocol_version=PROTOCOL_VERSION,
+            acked_seq=self._ingest.acked_seq(session.spool),
+            window_batches=self._settings.window_batches,
+            max_batch_observations=self._settings.max_batch_observations,
+            server_time_us=time.time_ns() // 1000,
+        )
+
+
+async def _read_hello(requests: _Requests) -> ingest_pb2.Hello:
+    request = await anext(requests, None)
+    if request is None or request.WhichOneof("payload") != "hello":
+        raise ProtocolError("a stream must begin with a hello")
+    return request.hello
+
+
+def _stopping() -> StoppingError:
+    return StoppingError("the server is stopping: connect again later")

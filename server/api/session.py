@@ -1,0 +1,103 @@
+"""The rules of one edge's stream, without the stream: messages in, batches or errors out.
+
+A malformed stream is refused whole; a malformed observation is refused alone, and counted.
+"""
+
+from __future__ import annotations
+
+from protos import ingest_pb2
+from reid.errors import ObservationError
+from reid.types import PROTOCOL_VERSION, SpooledObservation, check_name
+from reid.wire import observation_from_proto
+from server.errors import ProtocolError, SpaceError, VersionError
+from server.ingest import Batch, ServedSpace
+from server.settings import StreamSettings
+from server.types import Spool
+
+_LARGEST_SEQ = (1 << 63) - 1
+"""Records keep sequence numbers as signed 64-bit integers."""
+
+
+class Session:
+    """One accepted hello and what followed.
+
+    Args:
+        hello: First message of the stream.
+        served: The space of this server.
+        settings: Limits.
+
+    Raises:
+        VersionError: The edge speaks another protocol version.
+        SpaceError: Its embeddings are of another space or dimension.
+        ConfigError: A name is not fit.
+        ProtocolError: No camera, too many, or one twice.
+    """
+
+    def __init__(self, hello: ingest_pb2.Hello, *, served: ServedSpace, settings: StreamSettings) -> None:
+        _check_version(hello)
+        self.spool = Spool(
+            check_name(hello.edge_id, what="edge_id"), check_name(hello.spool_id, what="spool_id of the edge")
+        )
+        self.camids = tuple(check_name(camid, what=f"camera of edge {hello.edge_id}") for camid in hello.camids)
+        if not 0 < len(self.camids) <= settings.max_cameras or len(set(self.camids)) < len(self.camids):
+            raise ProtocolError(
+                f"edge {hello.edge_id} announces cameras {list(self.camids)[:8]}: "
+                f"wanted 1 to {settings.max_cameras}, each once"
+            )
+        self._served = served
+        self._settings = settings
+        self._last_seq = 0
+        self.num_rejected = 0
+        self.rejected_reason = ""
+        self._check_space(hello.release.space, hello.dim)
+
+    def read(self, message: ingest_pb2.ObservationBatch) -> Batch:
+        """Check and decode a batch.
+
+        Raises:
+            SpaceError: Its embeddings are of another space.
+            ProtocolError: It is empty or too large, its dimension is wrong, or its sequence numbers do not rise.
+        """
+        self._check_batch(message)
+        valid: list[SpooledObservation] = []
+        rejected_seqs: list[int] = []
+        for observation in message.observations:
+            try:
+                valid.append(observation_from_proto(observation, camids=self.camids, dim=self._served.dim))
+            except ObservationError as error:
+                rejected_seqs.append(observation.seq)
+                self.rejected_reason = str(error)
+        self.num_rejected += len(rejected_seqs)
+        return Batch(spool=self.spool, observations=valid, last_seq=self._last_seq, rejected_seqs=rejected_seqs)
+
+    def _check_batch(self, message: ingest_pb2.ObservationBatch) -> None:
+        edge_id, count, most = self.spool.edge_id, len(message.observations), self._settings.max_batch_observations
+        if not 0 < count <= most:
+            raise ProtocolError(f"edge {edge_id} sent a batch of {count} observations, wanted 1 to {most}")
+        if message.space != self._served.space:
+            self._check_space(message.space, message.dim)
+        if message.dim != self._served.dim:
+            raise ProtocolError(f"edge {edge_id} sent a batch of dim {message.dim}, said {self._served.dim} at hello")
+        last = self._last_seq
+        for observation in message.observations:
+            if not last < observation.seq <= _LARGEST_SEQ:
+                raise ProtocolError(
+                    f"edge {edge_id} sent seq {observation.seq} after {last}: they must rise within 63 bits"
+                )
+            last = observation.seq
+        self._last_seq = last
+
+    def _check_space(self, space: str, dim: int) -> None:
+        if (space, dim) != (self._served.space, self._served.dim):
+            raise SpaceError(
+                f"edge {self.spool.edge_id} embeds in space {space!r} of dim {dim}, this server serves "
+                f"{self._served.space!r} of dim {self._served.dim}: give both the same release"
+            )
+
+
+def _check_version(hello: ingest_pb2.Hello) -> None:
+    if hello.protocol_version != PROTOCOL_VERSION:
+        raise VersionError(
+            f"edge {hello.edge_id!r} speaks protocol version {hello.protocol_version}, this server speaks version "
+            f"{PROTOCOL_VERSION}: update the older of the two"
+        )

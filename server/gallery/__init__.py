@@ -1,0 +1,1 @@
+"""Vector search over identity prototypes. Never the truth: rebuilt from the records."""

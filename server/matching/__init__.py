@@ -1,0 +1,1 @@
+"""Who is who: pure decisions over tracklets. No grpc, no database, no clock, no threads."""

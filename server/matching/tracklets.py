@@ -1,0 +1,92 @@
+"""Tracklets: pooled as their observations arrive, and compared in time.
+
+The embedding of a tracklet is the mean of its observations weighted by their quality, scaled to norm 1. Its sum is what
+is kept, so that pooling can go on at any time and in any number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from reid.settings import Settings
+from reid.types import FloatArray, Observation
+from server.types import Tracklet, TrackletName
+
+_LEAST_WEIGHT = 0.01
+"""Weight of an observation of quality 0: a tracklet of such crops still has a direction."""
+_LEAST_NORM = 1e-6
+
+
+class MaturitySettings(Settings):
+    """When a tracklet has been seen well enough for its identity to be kept."""
+
+    observations: int = Field(default=3, ge=1)
+    """A tracklet of fewer observations is young."""
+    weight: float = Field(default=1.0, gt=0)
+    """A tracklet whose qualities sum to less is young."""
+    most_observations: int = Field(default=12, ge=1)
+    """A tracklet of this many observations is not young, however poor they are."""
+
+
+def new_tracklet(name: TrackletName, first: Observation, *, tracklet_key: int) -> Tracklet:
+    """Make an empty tracklet that `first` will be pooled into."""
+    return Tracklet(
+        tracklet_key=tracklet_key,
+        camera_key=name.camera_key,
+        tracklet_id=name.tracklet_id,
+        start_us=first.time_us,
+        end_us=first.time_us,
+        num_observations=0,
+        weight=0.0,
+        embedding_sum=np.zeros_like(first.embedding),
+    )
+
+
+def pool(tracklet: Tracklet, observations: Sequence[Observation]) -> None:
+    """Add observations to a tracklet, in place; order does not matter, and late ones are welcome."""
+    for observation in observations:
+        weight = max(observation.quality, _LEAST_WEIGHT)
+        tracklet.embedding_sum += np.float32(weight) * observation.embedding
+        tracklet.weight += weight
+        tracklet.start_us = min(tracklet.start_us, observation.time_us)
+        tracklet.end_us = max(tracklet.end_us, observation.time_us)
+        tracklet.is_closed = tracklet.is_closed or observation.is_last
+    tracklet.num_observations += len(observations)
+
+
+def mean_embedding(tracklet: Tracklet) -> FloatArray:
+    """The tracklet's embedding, (D,) float32, unit norm."""
+    return unit(tracklet.embedding_sum)
+
+
+def unit(vector: FloatArray) -> FloatArray:
+    """Scale a sum of embeddings to norm 1; a sum whose parts cancel has no direction and becomes zero, like nobody."""
+    norm = float(np.sqrt(vector @ vector))
+    if norm < _LEAST_NORM:
+        return np.zeros_like(vector)
+    return vector * np.float32(1.0 / norm)
+
+
+def is_young(tracklet: Tracklet, maturity: MaturitySettings) -> bool:
+    """True while the tracklet's identity may still be decided anew."""
+    if tracklet.num_observations >= maturity.most_observations:
+        return False
+    return tracklet.num_observations < maturity.observations or tracklet.weight < maturity.weight
+
+
+def share(tracklet: Tracklet, maturity: MaturitySettings) -> float:
+    """How much a tracklet counts in the prototype of its person, in (0, 1]: less while its crops are few or poor."""
+    return min(1.0, tracklet.weight / maturity.weight)
+
+
+def overlap(one: Tracklet, other: Tracklet) -> bool:
+    """True if both show somebody in the same camera at the same moment: they are two people."""
+    return (
+        one.camera_key == other.camera_key
+        and one is not other
+        and one.start_us <= other.end_us
+        and other.start_us <= one.end_us
+    )

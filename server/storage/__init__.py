@@ -1,0 +1,1 @@
+"""Records: what the server must never lose, in SQLite by default."""

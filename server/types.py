@@ -1,0 +1,164 @@
+"""The nouns of the server that records, matching and gallery share.
+
+A *key* is an integer that the server gives to a row (`tracklet_key`, `camera_key`, `spool_key`); keys never leave it.
+Names that edges choose (`edge_id`, `camid`, `tracklet_id`) and `person_id`, which the server chooses, do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from reid.types import Box, FloatArray
+
+NO_PERSON = 0
+"""Stands for "not assigned yet"; real person_ids start at 1."""
+
+_CAMERA_BITS = 20
+MAX_CAMERAS = 1 << _CAMERA_BITS
+
+
+class Camera(NamedTuple):
+    """A camera, as its edge names it. Two edges may use the same camid for different cameras."""
+
+    edge_id: str
+    camid: str
+
+
+class Spool(NamedTuple):
+    """One spool of one edge; sequence numbers count within it."""
+
+    edge_id: str
+    spool_id: str
+
+
+class TrackletName(NamedTuple):
+    """Names a tracklet within the server: what its edge called it, and where."""
+
+    camera_key: int
+    tracklet_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolState:
+    """How far a spool has been stored.
+
+    Attributes:
+        spool_key: Key of the row.
+        acked_seq: Everything up to here is durable, or was judged and refused for good; 0 for nothing.
+        num_observations: How many observations of it are stored.
+        last_seen_us: When its latest batch was stored, microseconds since the Unix epoch, server's clock.
+    """
+
+    spool_key: int
+    acked_seq: int = 0
+    num_observations: int = 0
+    last_seen_us: int = 0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tracklet:
+    """One person in one camera for one span of time, pooled. Changed in place by its one owner.
+
+    Attributes:
+        tracklet_key: Key of the row; rises in the order in which tracklets were first seen.
+        camera_key: Its camera.
+        tracklet_id: The edge's name for it.
+        start_us: Time of its first observation.
+        end_us: Time of its last observation so far.
+        num_observations: How many were pooled.
+        weight: Sum of their weights.
+        embedding_sum: (D,) float32, weighted sum of their embeddings.
+        person_id: Who it is, or `NO_PERSON`.
+        is_closed: The edge said that it has ended.
+        updated_us: When its latest observation was stored, server's clock.
+    """
+
+    tracklet_key: int
+    camera_key: int
+    tracklet_id: int
+    start_us: int
+    end_us: int
+    num_observations: int
+    weight: float
+    embedding_sum: FloatArray
+    person_id: int = NO_PERSON
+    is_closed: bool = False
+    updated_us: int = 0
+
+    @property
+    def name(self) -> TrackletName:
+        """What its edge called it, and where."""
+        return TrackletName(self.camera_key, self.tracklet_id)
+
+
+class PrototypeRef(NamedTuple):
+    """Names a prototype: one person in one camera."""
+
+    person_id: int
+    camera_key: int
+
+    @property
+    def prototype_key(self) -> int:
+        """One int64 for both, as a gallery stores it."""
+        return self.person_id << _CAMERA_BITS | self.camera_key
+
+    @classmethod
+    def from_key(cls, prototype_key: int) -> PrototypeRef:
+        """Undo `prototype_key`."""
+        return cls(prototype_key >> _CAMERA_BITS, prototype_key & (MAX_CAMERAS - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonSummary:
+    """What is known of one person, over all of their tracklets."""
+
+    person_id: int
+    camids: tuple[str, ...]
+    num_tracklets: int
+    num_observations: int
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One observation of a tracklet without its embedding."""
+
+    time_us: int
+    box: Box
+    quality: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackletSummary:
+    """One tracklet as operators see it; `sightings` are in order of time, and empty unless asked for."""
+
+    camera: Camera
+    tracklet_id: int
+    person_id: int
+    start_us: int
+    end_us: int
+    num_observations: int
+    sightings: tuple[Sighting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSummary:
+    """What is stored of one edge, over all of its spools; `acked_seq` is that of the spool seen last."""
+
+    edge_id: str
+    num_observations: int
+    acked_seq: int
+    last_seen_us: int
+    camids: tuple[str, ...]
+    is_connected: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How much is stored."""
+
+    num_observations: int
+    num_tracklets: int
+    num_persons: int

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from fakes_stream import SECOND_US, ServerParts, batch, observation
+
+from reid.types import Box
+from server.errors import NotFoundError
+from server.types import Camera, EdgeSummary, PersonSummary, Sighting, Spool
+
+
+@pytest.fixture
+def filled(parts: ServerParts) -> ServerParts:
+    """Person 1 in two cameras, person 2 in one, of another edge."""
+    parts.ingest.step([batch(1, *(observation(0, time_s=i, tracklet_id=1, quality=0.5) for i in range(4)))])
+    parts.ingest.step([batch(5, *(observation(0, time_s=50 + i, camid="cam2", tracklet_id=2) for i in range(4)))])
+    parts.ingest.step([batch(1, observation(3, time_s=20), spool=Spool("edge2", "s"))])
+    return parts
+
+
+def test_a_person_is_summed_over_all_cameras(filled: ServerParts) -> None:
+    first, second = filled.summaries.list_persons(after_person_id=0, limit=9)
+    assert first == PersonSummary(
+        person_id=1,
+        camids=("cam1", "cam2"),
+        num_tracklets=2,
+        num_observations=8,
+        start_us=0,
+        end_us=53 * SECOND_US,
+    )
+    assert (second.person_id, second.num_observations) == (2, 1)
+
+
+def test_persons_come_in_pages(filled: ServerParts) -> None:
+    pages = [filled.summaries.list_persons(after_person_id=after, limit=1) for after in (0, 1, 2)]
+    assert [[person.person_id for person in page] for page in pages] == [[1], [2], []]
+
+
+def test_persons_that_do_not_exist_are_left_out(filled: ServerParts) -> None:
+    assert set(filled.summaries.get_persons([2, 99])) == {2}
+    assert filled.summaries.get_persons([]) == {}
+
+
+def test_tracklets_come_in_order_of_their_start_with_their_sightings(
+    filled: ServerParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.storage.summaries._PAGE", 2)
+    found = list(filled.summaries.iter_summaries(person_id=0, with_sightings=True))
+    assert [tracklet.start_us // SECOND_US for tracklet in found] == [0, 20, 50]
+    assert found[0].camera == Camera("edge1", "cam1")
+    assert found[0].sightings[1] == Sighting(time_us=SECOND_US, box=Box(10.0, 20.0, 50.0, 120.0), quality=0.5)
+    assert [len(tracklet.sightings) for tracklet in found] == [4, 1, 4]
+
+
+def test_tracklets_of_one_person_come_without_sightings_unless_asked(filled: ServerParts) -> None:
+    found = list(filled.summaries.iter_summaries(person_id=1, with_sightings=False))
+    assert [(tracklet.tracklet_id, tracklet.sightings) for tracklet in found] == [(1, ()), (2, ())]
+
+
+def test_an_unknown_person_is_named(filled: ServerParts) -> None:
+    with pytest.raises(NotFoundError, match="no person 99"):
+        next(filled.summaries.iter_summaries(person_id=99, with_sightings=False))
+
+
+def test_edges_are_summed_over_their_spools(filled: ServerParts) -> None:
+    filled.clock.now_us += 5
+    filled.ingest.step([batch(1, observation(0, time_s=90, tracklet_id=9), spool=Spool("edge1", "new disk"))])
+    first, second = filled.summaries.list_edges()
+    assert first == EdgeSummary(
+        edge_id="edge1", num_observations=9, acked_seq=1, last_seen_us=filled.clock.now_us, camids=("cam1", "cam2")
+    )
+    assert second.edge_id == "edge2"
+
+
+def test_cameras_have_names(filled: ServerParts) -> None:
+    assert filled.summaries.get_camids([1, 2, 99]) == {1: "cam1", 2: "cam2"}
+
+
+def test_an_empty_store_has_nothing(parts: ServerParts) -> None:
+    assert parts.summaries.list_persons(after_person_id=0, limit=5) == []
+    assert list(parts.summaries.iter_summaries(person_id=0, with_sightings=True)) == []
+    assert parts.summaries.totals().num_observations == 0
