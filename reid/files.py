@@ -1,11 +1,14 @@
-"""Files that appear whole or not at all. The only module that replaces files."""
+"""Files and folders that appear whole or not at all. The only module that replaces them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,37 @@ def write_json_atomic(path: Path, content: Any) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
+@contextmanager
+def write_folder_atomic(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Fill a folder that appears whole when the block ends, or not at all when it raises.
+
+    Args:
+        path: Where the folder shall appear; its parent must exist.
+        replace: Put it in the place of a folder with content, which is then removed; an empty one always gives way.
+
+    Yields:
+        A temporary folder beside `path`, to be filled.
+
+    Raises:
+        OSError: The parent is missing, or `path` is a file, or has content and `replace` is not given; what was there
+            is intact and no temporary folder is left.
+    """
+    path = path.resolve()  # so that "." and links to folders have a name and a parent
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        sync_folder(temporary)
+        if replace and path.is_dir():
+            _swap_folders(temporary, path)
+        else:
+            temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -54,3 +88,15 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(_HASH_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _swap_folders(new: Path, path: Path) -> None:
+    # Two renames: for an instant nothing is at `path`, but never a mixture of old and new.
+    old = new.with_name(f"{new.name}.old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)

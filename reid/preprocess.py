@@ -8,16 +8,20 @@ the rule that manifests call `area-down-linear-up`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from reid.errors import BoxError, ImageError
 from reid.types import Box, UInt8Array
 
 INPUT_HEIGHT_PX = 256
 INPUT_WIDTH_PX = 128
+LARGEST_IMAGE_PX = 64_000_000
+"""Pixels of the largest picture that is decoded."""
 
 
 def resize_crop(crop: UInt8Array) -> UInt8Array:
@@ -82,11 +86,21 @@ def decode_image(content: bytes, *, name: str) -> UInt8Array:
     """Decode an encoded picture (JPEG, PNG, …) to BGR uint8 (H, W, 3).
 
     Raises:
-        ImageError: The bytes are no picture; `name` is named.
+        ImageError: The bytes are no picture, or one of too many pixels (a few kilobytes can unpack to gigabytes);
+            `name` is named.
     """
-    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR) if content else None
+    try:
+        with Image.open(BytesIO(content)) as header:
+            is_too_large = header.width * header.height > LARGEST_IMAGE_PX
+    except Image.DecompressionBombError:
+        is_too_large = True
+    except (OSError, ValueError, SyntaxError):
+        raise _not_a_picture(content, name) from None
+    if is_too_large:
+        raise ImageError(f"{name} has more than {LARGEST_IMAGE_PX // 1_000_000} million pixels: scale it down")
+    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ImageError(f"{name} is no readable picture ({len(content)} bytes): give a whole JPEG, PNG or WebP file")
+        raise _not_a_picture(content, name)
     return np.asarray(picture, dtype=np.uint8)
 
 
@@ -101,3 +115,7 @@ def read_image(path: Path) -> UInt8Array:
     except OSError as error:
         raise ImageError(f"cannot read picture {path}: {error.strerror}") from None
     return decode_image(content, name=str(path))
+
+
+def _not_a_picture(content: bytes, name: str) -> ImageError:
+    return ImageError(f"{name} is no readable picture ({len(content)} bytes): give a whole JPEG, PNG or WebP file")

@@ -9,6 +9,8 @@ from reid.embedding import pack, unpack
 from reid.errors import EmbeddingError, ObservationError
 from reid.types import Box, Observation, ReleaseRef, SpooledObservation
 
+_LARGEST_FRAME_PX = 1e5
+
 
 def box_to_proto(box: Box) -> common_pb2.Box:
     """A box as a message."""
@@ -68,7 +70,7 @@ def observation_from_proto(message: ingest_pb2.Observation, *, camids: Sequence[
     if not 0.0 <= message.quality <= 1.0:
         raise ObservationError(f"observation {message.seq}: quality {message.quality}, wanted 0 to 1")
     box = box_from_proto(message.box)
-    if not (box.x1 < box.x2 and box.y1 < box.y2):
+    if not (0.0 < box.width_px < _LARGEST_FRAME_PX and 0.0 < box.height_px < _LARGEST_FRAME_PX):
         raise ObservationError(f"observation {message.seq}: box {tuple(box)} is empty or not finite")
     observation = Observation(
         camid=camids[message.camera_index],

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reid.errors import ConfigError, ReleaseError, ReleaseMismatchError
+from reid.release import Release, load_release, space_id, write_release
+
+
+def edit_manifest(release: Release, change: Callable[[dict[str, Any]], object]) -> Path:
+    path = release.folder / "manifest.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    return release.folder
+
+
+def test_a_sealed_release_loads(tiny_release: Release) -> None:
+    again = load_release(tiny_release.folder)
+    assert again.manifest == tiny_release.manifest
+    assert str(again.ref) == "tiny 1 (tiny-1-0)"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors", "golden.npz"])
+def test_an_altered_file_is_refused_by_name(tiny_release: Release, name: str) -> None:
+    path = tiny_release.folder / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(ReleaseMismatchError, match=rf"{name} was altered or damaged"):
+        load_release(tiny_release.folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors", "golden.npz", "manifest.json"])
+def test_a_missing_file_is_refused_by_name(tiny_release: Release, name: str) -> None:
+    (tiny_release.folder / name).unlink()
+    with pytest.raises(ReleaseError, match=name):
+        load_release(tiny_release.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format=2), "release format 2, this Osprey reads format 1"),
+        (lambda m: m.update(spcae="x"), "unknown key 'spcae': did you mean 'space'"),
+        (lambda m: m.update(interpolation="bicubic"), "interpolation"),
+        (lambda m: m.update(dim=0), "dim"),
+        (lambda m: m["sha256"].pop("golden.npz"), r"has no sha256 for golden\.npz"),
+        (lambda m: m["thresholds"].update(match=1.5), r"thresholds\.match"),
+    ],
+    ids=["format", "unknown-key", "interpolation", "dim", "hash-missing", "threshold"],
+)
+def test_a_bad_manifest_says_what_is_wrong(
+    tiny_release: Release, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    with pytest.raises(ReleaseError, match=message):
+        load_release(edit_manifest(tiny_release, change))
+
+
+def test_a_manifest_that_is_no_json_is_named(tiny_release: Release) -> None:
+    (tiny_release.folder / "manifest.json").write_bytes(b"\xff{")
+    with pytest.raises(ReleaseError, match=r"manifest\.json is not readable as JSON"):
+        load_release(tiny_release.folder)
+
+
+def test_golden_embeddings_of_another_size_are_refused(tiny_release: Release) -> None:
+    other = Release(tiny_release.folder, tiny_release.manifest.model_copy(update={"dim": 9}))
+    with pytest.raises(ReleaseMismatchError, match=r"golden\.npz: shapes"):
+        _ = other.golden
+
+
+def test_an_incomplete_folder_is_not_sealed(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"model\.onnx, weights\.safetensors, golden\.npz missing"):
+        write_release(tmp_path, {})
+
+
+def test_an_invalid_manifest_is_not_written(tiny_release: Release) -> None:
+    (tiny_release.folder / "manifest.json").unlink()
+    with pytest.raises(ConfigError, match="name: Field required"):
+        write_release(tiny_release.folder, {"version": "1"})
+    assert not (tiny_release.folder / "manifest.json").exists()
+
+
+def test_space_follows_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    assert space_id("n", "1", tmp_path / "a") != space_id("n", "1", tmp_path / "b")
+
+
+def test_golden_crops_come_back(tiny_release: Release) -> None:
+    assert tiny_release.golden.crops.dtype == np.uint8
+    assert tiny_release.golden.embeddings.shape == (2, 8)
