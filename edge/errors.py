@@ -2,6 +2,7 @@
 
 OspreyError
 ├── SourceError     a camera, video or folder that cannot be opened or read
+│   └── BrokenFrameError   one frame of it; the next may be whole
 ├── SpoolError      the spool's file cannot be opened, or a write did not become durable
 └── UplinkError     the server refused this edge; trying again will not help
 """
@@ -11,6 +12,10 @@ from reid.errors import OspreyError
 
 class SourceError(OspreyError):
     """A frame source cannot be opened, stalled, or broke off."""
+
+
+class BrokenFrameError(SourceError):
+    """One frame or packet cannot be decoded; the source may be read on."""
 
 
 class SpoolError(OspreyError):

@@ -41,7 +41,8 @@ class FrameSource(Protocol):
         """The next frame, or None at the end of a file.
 
         Raises:
-            SourceError: The source broke off or sent something that is no frame.
+            BrokenFrameError: This frame cannot be decoded; `read` may be called again.
+            SourceError: The source broke off; nothing more will come.
         """
 
     def close(self) -> None:

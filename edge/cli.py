@@ -1,0 +1,160 @@
+"""The command `osprey-edge`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from edge.agent import Agent
+from edge.errors import SourceError, UplinkError
+from edge.progress import progress_table
+from edge.report import AgentReport
+from edge.settings import ENV_PREFIX, AgentSettings
+from reid.cli import new_app, print_json, run_app
+from reid.errors import ConfigError
+from reid.logs import configure_logs
+from reid.settings import load_settings
+
+app = new_app("Runs beside the cameras: finds people and sends their embeddings, never the video.")
+config_app = new_app("Look at configuration files.")
+app.add_typer(config_app, name="config")
+
+_REFRESH_S = 0.5
+
+
+@app.command()
+def run(
+    *,
+    camera: Annotated[list[str], typer.Option(help="CAMID=PATH_OR_URL; may be given several times.")] = [],  # noqa: B006
+    server: Annotated[str | None, typer.Option(help="HOST:PORT of the central server.")] = None,
+    release: Annotated[
+        Path | None, typer.Option(help="Folder of the release to run; default: the shipped one.")
+    ] = None,
+    detector: Annotated[str | None, typer.Option(help="hog, truth, FILE.onnx or a MOT det.txt.")] = None,
+    edge_id: Annotated[str | None, typer.Option(help="Name of this edge at its site.")] = None,
+    spool: Annotated[Path | None, typer.Option(help="File in which observations wait for the server.")] = None,
+    crops: Annotated[Path | None, typer.Option(help="Keep the best crop of each tracklet in this folder.")] = None,
+    start_time: Annotated[str | None, typer.Option(help="ISO 8601 time of the first frame of files.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when all files are through and acknowledged.")] = False,
+    drain_timeout: Annotated[float | None, typer.Option(help="Seconds to wait at the end, with --once.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of detector and embedder; 0: one per core.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a report as the last line on stdout.")] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the agent until it is stopped, or with --once until all files are through."""
+    overrides = {
+        "cameras": _cameras(camera),
+        "server": server,
+        "release": release,
+        "detector": detector,
+        "edge_id": edge_id,
+        "spool": {"path": spool},
+        "crops": {"folder": crops},
+        "start_time": start_time,
+        "once": once or None,
+        "drain_timeout_s": drain_timeout,
+        "num_threads": threads,
+    }
+    settings = load_settings(AgentSettings, path=config, env_prefix=ENV_PREFIX, overrides=overrides)
+    report = _run(settings, log_level=log_level)
+    if as_json:
+        print_json(report.to_json())
+    if settings.once:
+        _check_complete(report, settings)
+
+
+@config_app.command()
+def validate(file: Annotated[Path, typer.Argument(help="A TOML file.")]) -> None:
+    """Say whether a config file, with the environment on top, is valid."""
+    settings = load_settings(AgentSettings, path=file, env_prefix=ENV_PREFIX)
+    print(f"{file} is valid: edge {settings.edge_id}, {len(settings.cameras)} cameras, server {settings.server}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `osprey-edge`."""
+    run_app(app, arguments)
+
+
+def _cameras(flags: list[str]) -> dict[str, str]:
+    cameras: dict[str, str] = {}
+    for flag in flags:
+        camid, separator, uri = flag.partition("=")
+        if not separator or not uri:
+            raise ConfigError(f"--camera {flag!r}: wanted CAMID=PATH_OR_URL, for example door=rtsp://10.0.0.11/stream1")
+        if camid in cameras:
+            raise ConfigError(f"--camera {camid} is given twice: each camera needs its own name")
+        cameras[camid] = uri
+    return cameras
+
+
+def _run(settings: AgentSettings, *, log_level: str) -> AgentReport:
+    stop = threading.Event()
+    console = Console(stderr=True)
+    with Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else _no_view() as view:
+        configure_logs(level=log_level)  # inside: the live view then keeps log lines above itself
+        agent = Agent(settings)
+        try:
+            with _stopped_by_signals(stop):
+                _watch(agent, stop, view)
+            return agent.report()
+        finally:
+            agent.close()
+
+
+def _watch(agent: Agent, stop: threading.Event, view: Any) -> None:
+    """Run the agent in a thread of its own, so that this one is free for signals and for the live view."""
+    thread = threading.Thread(target=agent.run, args=(stop,), name="agent", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_REFRESH_S)
+        if view is not None:
+            view.update(progress_table(agent.report()))
+
+
+@contextmanager
+def _no_view() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set `stop` within the block; a second one ends the process at once."""
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stop.is_set():
+            sys.exit(128 + number)
+        stop.set()
+
+    former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _check_complete(report: AgentReport, settings: AgentSettings) -> None:
+    """With --once the run is a promise: everything read, everything acknowledged.
+
+    Raises:
+        SourceError: A camera gave no frame at all.
+        UplinkError: Observations remain in the spool.
+    """
+    for camid, camera in report.cameras.items():
+        if camera.failure and not camera.frames:
+            raise SourceError(f"camera {camid}: {camera.failure}")
+    if report.remaining:
+        reason = report.problem or f"not acknowledged within {settings.drain_timeout_s:g} s"
+        raise UplinkError(
+            f"{report.remaining} observations remain in {settings.spool.path} ({reason}); the next run sends them"
+        )

@@ -1,0 +1,58 @@
+"""The embedder of an agent: one release, verified and checked when it is loaded, shared by all cameras."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from reid.embedder import Embedder, OnnxEmbedder, check_golden
+from reid.release import load_release
+from reid.types import FloatArray, ReleaseRef, UInt8Array
+
+logger = structlog.get_logger(__name__)
+
+
+class Engine:
+    """Lets the threads of several cameras use one embedder in turn.
+
+    Args:
+        embedder: Used by one thread at a time from here on.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._lock = threading.Lock()
+
+    @property
+    def release(self) -> ReleaseRef:
+        """The release that runs."""
+        return self._embedder.release
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+        return self._embedder.dim
+
+    def embed(self, crops: UInt8Array) -> FloatArray:
+        """See `reid.embedder.Embedder.embed`."""
+        with self._lock:
+            return self._embedder.embed(crops)
+
+
+def open_engine(folder: Path, *, num_threads: int) -> Engine:
+    """Load a release, verify its files and run its golden crops.
+
+    Args:
+        folder: The release.
+        num_threads: Threads of one call; 0 for one per core.
+
+    Raises:
+        ReleaseError: The release is incomplete, altered, cannot be run, or computes something else than was released.
+    """
+    release = load_release(folder)
+    embedder = OnnxEmbedder(release, num_threads=num_threads)
+    cosine = check_golden(embedder, release)
+    logger.info("release loaded", release=str(release.ref), dim=embedder.dim, golden_cosine=round(cosine, 5))
+    return Engine(embedder)

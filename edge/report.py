@@ -1,0 +1,77 @@
+"""What an agent has done so far, as plain data: for `--json`, for the live view, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """One camera.
+
+    Attributes:
+        frames: Frames that the source gave.
+        dropped: Of these, skipped because a newer one was there.
+        detections: Persons found, over all frames.
+        too_small: Persons left out because they were too small to recognise.
+        tracks: Tracks seen.
+        selected: Observations worth sending.
+        reconnects: Times the source was opened again after a break.
+        faults: Frames, boxes and embeddings lost, by kind.
+        failure: Why the source ended early; empty if it did not.
+    """
+
+    frames: int
+    dropped: int
+    detections: int
+    too_small: int
+    tracks: int
+    selected: int
+    reconnects: int
+    faults: Mapping[str, int]
+    failure: str
+
+
+@dataclass(frozen=True)
+class AgentReport:
+    """The whole agent. Observations only; counts are of this run unless said otherwise.
+
+    Attributes:
+        edge_id: The edge.
+        release: Name, version and space of the release that runs.
+        cameras: By camid.
+        spooled: Made durable on this machine.
+        lost: Selected, but not made durable: the disk was full, broken or too slow.
+        spool_dropped: Dropped from the spool by its bound, in the life of the spool.
+        sent: Sent, repeats included.
+        acknowledged: Durable at the server, as it says.
+        rejected: Refused by the server for good.
+        remaining: Still in the spool.
+        bytes_sent: All messages to the server, serialised.
+        uplink: State of the uplink.
+        problem: Why the uplink does not work; empty while it does.
+        stage_ms: Mean milliseconds of each stage.
+        duration_s: Since the agent started.
+    """
+
+    edge_id: str
+    release: str
+    cameras: Mapping[str, CameraReport]
+    spooled: int
+    lost: int
+    spool_dropped: int
+    sent: int
+    acknowledged: int
+    rejected: int
+    remaining: int
+    bytes_sent: int
+    uplink: str
+    problem: str
+    stage_ms: Mapping[str, float]
+    duration_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested dicts of plain values, ready for JSON."""
+        return asdict(self)

@@ -1,0 +1,130 @@
+"""Config of an agent: one TOML file, environment variables `OSPREY_EDGE_*`, flags of the command line.
+
+edge_id = "entrance"
+server = "10.0.0.5:7443"
+detector = "yolox_nano_416x416.onnx"
+
+[cameras]
+door = "rtsp://10.0.0.11/stream1"
+
+[spool]
+path = "/var/lib/osprey/spool.sqlite"
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from edge.capture import CaptureSettings
+from edge.crops import CropSettings
+from edge.keyframes import KeyframeSettings
+from edge.spool import SpoolSettings
+from edge.tracking import TrackingSettings
+from edge.uplink import UplinkSettings
+from reid.errors import ConfigError
+from reid.settings import Settings
+from reid.types import check_name
+
+ENV_PREFIX = "OSPREY_EDGE"
+SHIPPED_RELEASE = Path(__file__).parent.parent / "models" / "osnet_x0_25_default"
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("-._")[:64] or "edge"
+
+
+def _shipped_release() -> Path:
+    if not SHIPPED_RELEASE.is_dir():
+        raise ConfigError(
+            "release: no release was named and none is shipped with this installation: give --release DIR"
+        )
+    return SHIPPED_RELEASE
+
+
+class AgentSettings(Settings):
+    """Config of one edge agent."""
+
+    edge_id: str = Field(default_factory=_host_name)
+    """Name of this edge at its site; the host's name by default."""
+    cameras: Mapping[str, str] = Field(min_length=1)
+    """camid = uri: `rtsp://…`, `webcam:0`, a video file, a folder of pictures, `sim:…`."""
+    server: str
+    """`HOST:PORT` of the central server."""
+    release: Path = Field(default_factory=lambda: SHIPPED_RELEASE, validate_default=True)
+    """Folder of the release to run; the one shipped with Osprey by default."""
+    detector: str = "hog"
+    """`hog`, `truth` (boxes that come with the frames), a model `FILE.onnx` or a MOT `det.txt`."""
+    min_person_score: float = Field(default=0.1, ge=0, le=1)
+    """Detections below are thrown away; the tracker also uses weak ones."""
+    min_person_height_px: int = Field(default=32, ge=1)
+    """Detections lower than this are thrown away: too small to recognise anybody."""
+    start_time: datetime | Literal["now"] = "now"
+    """Time of the first frame of files, ISO 8601, UTC unless it names a zone. Cameras use the clock."""
+    once: bool = False
+    """End when all files have ended and everything is acknowledged, instead of running until stopped."""
+    drain_timeout_s: float = Field(default=30.0, ge=0)
+    """With `once`: how long to wait for the last acknowledgements."""
+    num_threads: int = Field(default=0, ge=0)
+    """Threads of the detector and of the embedder; 0 for one per core."""
+    capture: CaptureSettings = CaptureSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    keyframes: KeyframeSettings = KeyframeSettings()
+    spool: SpoolSettings = SpoolSettings()
+    crops: CropSettings = CropSettings()
+    uplink: UplinkSettings = UplinkSettings()
+
+    @field_validator("edge_id")
+    @classmethod
+    def _check_edge_id(cls, name: str) -> str:
+        return _checked(name, what="edge_id")
+
+    @field_validator("cameras")
+    @classmethod
+    def _check_camids(cls, cameras: Mapping[str, str]) -> Mapping[str, str]:
+        for camid in cameras:
+            _checked(camid, what="camera")
+        return cameras
+
+    @field_validator("server")
+    @classmethod
+    def _check_server(cls, server: str) -> str:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError("wanted HOST:PORT")
+        return server
+
+    @field_validator("release")
+    @classmethod
+    def _check_release(cls, release: Path) -> Path:
+        if release == SHIPPED_RELEASE and not release.is_dir():
+            raise ValueError("none was named and none is shipped with this installation: give --release DIR")
+        return release
+
+    @field_validator("start_time")
+    @classmethod
+    def _assume_utc(cls, moment: datetime | Literal["now"]) -> datetime | Literal["now"]:
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            return moment.replace(tzinfo=timezone.utc)
+        return moment
+
+    def start_time_us(self, now_us: int) -> int:
+        """When the first frame of a file was taken, microseconds since the Unix epoch.
+
+        Args:
+            now_us: The clock.
+        """
+        return now_us if self.start_time == "now" else round(self.start_time.timestamp() * 1e6)
+
+
+def _checked(name: str, *, what: str) -> str:
+    try:
+        return check_name(name, what=what)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,1 @@
+"""Where frames come from: video files, RTSP cameras, webcams, picture folders and the simulated site."""

@@ -1,0 +1,91 @@
+"""The thread that writes what the cameras have selected: observations to the spool, crops to their folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from edge.crops import CropStore
+from edge.errors import SpoolError
+from edge.faults import Faults
+from edge.outbox import Outbox, Outgoing
+from edge.spool import Spool
+from reid.errors import ObservationError
+from reid.types import Observation
+
+_MAX_BATCH = 256
+_LINGER_S = 0.1
+"""Pause between two writes: at most ten fsyncs a second, which a flash card can bear."""
+
+
+class SpoolWriter:
+    """Moves entries from the outbox to the spool. An entry that cannot be written is lost and counted.
+
+    Args:
+        outbox: Where the cameras put them.
+        spool: Where they go.
+        space: Of their embeddings.
+        crops: Keeps the crops, or None.
+        notify: Called after each write.
+
+    Attributes:
+        num_spooled: Observations that are durable.
+        num_lost: Observations that could not be written.
+        faults: What went wrong.
+    """
+
+    def __init__(
+        self, outbox: Outbox, spool: Spool, *, space: str, crops: CropStore | None, notify: Callable[[], None]
+    ) -> None:
+        self.num_spooled = 0
+        self.num_lost = 0
+        self.faults = Faults("spool")
+        self._outbox = outbox
+        self._spool = spool
+        self._space = space
+        self._crops = crops
+        self._notify = notify
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set and the outbox is empty."""
+        while not stop.is_set():
+            if self.step(timeout_s=0.2):
+                stop.wait(_LINGER_S)
+        while self.step(timeout_s=0.0):
+            pass
+
+    def step(self, *, timeout_s: float) -> bool:
+        """Write what waits, after waiting for it for at most `timeout_s`; returns whether there was something."""
+        entries = self._outbox.take(_MAX_BATCH, timeout_s=timeout_s)
+        if entries:
+            self._spool_all([entry.observation for entry in entries])
+            self._notify()
+            self._keep_crops(entries)
+        return bool(entries)
+
+    def _spool_all(self, observations: list[Observation]) -> None:
+        try:
+            self._append(observations)
+        except ObservationError:  # one of them is malformed: the others shall not be lost with it
+            for observation in observations:
+                try:
+                    self._append([observation])
+                except ObservationError as error:
+                    self.num_lost += 1
+                    self.faults.note("observation", error)
+
+    def _append(self, observations: list[Observation]) -> None:
+        try:
+            self._spool.append(observations, space=self._space)
+            self.num_spooled += len(observations)
+        except SpoolError as error:
+            self.num_lost += len(observations)
+            self.faults.note("spool", error, number=len(observations))
+
+    def _keep_crops(self, entries: list[Outgoing]) -> None:
+        for entry in entries:
+            if self._crops is not None and entry.crop is not None:
+                try:
+                    self._crops.offer(entry.observation, entry.crop)
+                except OSError as error:
+                    self.faults.note("crop", error)

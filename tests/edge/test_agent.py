@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from fakes_server import FakeServer
+from sequences import write_sequence
+
+from edge.agent import Agent
+from edge.errors import SpoolError
+from edge.settings import AgentSettings
+from reid.errors import DetectorError, ReleaseMismatchError
+from reid.release import MODEL_FILE
+
+
+@pytest.fixture
+def server():
+    server = FakeServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_settings(tmp_path, tiny_release, server):
+    def make(**changes):
+        values = {
+            "edge_id": "edge1",
+            "cameras": {"cam1": str(write_sequence(tmp_path / "walk"))},
+            "server": server.address,
+            "release": tiny_release.folder,
+            "detector": "truth",
+            "spool": {"path": tmp_path / "edge.spool"},
+            "once": True,
+            "drain_timeout_s": 20,
+            "num_threads": 1,
+        }
+        return AgentSettings.model_validate({**values, **changes})
+
+    return make
+
+
+def run(settings, stop=None):
+    agent = Agent(settings)
+    try:
+        agent.run(stop or threading.Event())
+        return agent.report()
+    finally:
+        agent.close()
+
+
+def test_every_frame_of_a_file_ends_as_acknowledged_observations(server, make_settings):
+    report = run(make_settings())
+    camera = report.cameras["cam1"]
+    assert (camera.frames, camera.dropped, camera.faults, camera.tracks) == (30, 0, {}, 2)
+    assert camera.selected == report.spooled == report.acknowledged == server.num_stored > 4
+    assert (report.remaining, report.lost, report.rejected) == (0, 0, 0)
+
+
+def test_each_tracklet_ends_once(server, make_settings):
+    run(make_settings())
+    (rows,) = server.stored.values()
+    last = [observation.tracklet_id for observation in rows.values() if observation.is_last]
+    assert sorted(last) == sorted({observation.tracklet_id for observation in rows.values()})
+
+
+def test_two_cameras_share_engine_spool_and_stream(tmp_path, server, make_settings):
+    sequences = {camid: str(write_sequence(tmp_path / camid)) for camid in ("a", "b")}
+    report = run(make_settings(cameras=sequences))
+    assert {camid: camera.frames for camid, camera in report.cameras.items()} == {"a": 30, "b": 30}
+    assert len(server.hellos) == 1
+    (rows,) = server.stored.values()
+    assert {observation.camera_index for observation in rows.values()} == {0, 1}
+
+
+def test_server_down_for_the_whole_run_leaves_everything_in_the_spool(server, make_settings):
+    server.stop()
+    report = run(make_settings(drain_timeout_s=0))
+    assert report.remaining == report.spooled > 0
+    assert report.problem
+    server.start()
+    assert run(make_settings(cameras={"cam1": "no/such/video.mp4"})).acknowledged == report.spooled
+
+
+def test_two_starts_never_share_a_tracklet_id(tmp_path, server, make_settings):
+    run(make_settings())
+    run(make_settings(cameras={"cam1": str(write_sequence(tmp_path / "again"))}))
+    (rows,) = server.stored.values()
+    assert len({observation.tracklet_id for observation in rows.values()}) == 4
+
+
+def test_missing_video_is_a_failure_of_its_camera_only(tmp_path, make_settings):
+    cameras = {"a": str(tmp_path / "none.mp4"), "b": str(write_sequence(tmp_path / "b"))}
+    report = run(make_settings(cameras=cameras))
+    assert "none.mp4" in report.cameras["a"].failure
+    assert report.cameras["b"].frames == 30
+
+
+def test_stopped_agent_ends_its_tracks_and_leaves(server, make_settings):
+    stop = threading.Event()
+    stop.set()
+    report = run(make_settings(once=False), stop)
+    assert report.remaining == 0
+    assert report.uplink == "closed"
+
+
+def test_crops_are_kept_when_asked_for(tmp_path, make_settings):
+    run(make_settings(crops={"folder": tmp_path / "crops"}))
+    assert len(list((tmp_path / "crops" / "cam1").glob("*.jpg"))) == 2
+
+
+def test_altered_release_is_refused_at_start(tiny_release, make_settings):
+    with (tiny_release.folder / MODEL_FILE).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ReleaseMismatchError, match="altered"):
+        Agent(make_settings())
+
+
+def test_unknown_detector_is_refused_at_start_and_the_spool_is_free_again(make_settings):
+    with pytest.raises(DetectorError, match="no detector 'magic'"):
+        Agent(make_settings(detector="magic"))
+    Agent(make_settings(cameras={"cam1": "x.mp4"})).close()
+
+
+def test_second_agent_on_the_same_spool_is_refused(make_settings):
+    agent = Agent(make_settings())
+    with pytest.raises(SpoolError, match="in use"):
+        Agent(make_settings(cameras={"cam1": "x.mp4"}))
+    agent.close()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import grpc
+import pytest
+import structlog
+from fakes_server import FakeServer
+from sequences import write_sequence
+
+from edge.cli import main
+
+
+@pytest.fixture(autouse=True)
+def logs_of_the_test_only():
+    """A command sets logs up for its process; here the process goes on without pytest's stderr of this test."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def server():
+    server = FakeServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def arguments(tmp_path, tiny_release, server):
+    words = {
+        "--camera": f"cam1={write_sequence(tmp_path / 'walk')}",
+        "--server": server.address,
+        "--release": str(tiny_release.folder),
+        "--detector": "truth",
+        "--edge-id": "edge1",
+        "--spool": str(tmp_path / "edge.spool"),
+        "--threads": "1",
+    }
+    return ["run", *(word for pair in words.items() for word in pair)]
+
+
+def run(capsys, *arguments):
+    """Run the command line in this process: its exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    captured = capsys.readouterr()
+    return exit_info.value.code or 0, captured.out, captured.err
+
+
+def test_run_once_prints_its_report_as_the_last_line(capsys, arguments, server):
+    code, out, _ = run(capsys, *arguments, "--once", "--json")
+    report = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert report["cameras"]["cam1"]["frames"] == 30
+    assert report["acknowledged"] == report["spooled"] == server.num_stored
+    assert {"sent", "rejected", "spool_dropped", "bytes_sent", "remaining", "stage_ms"} <= report.keys()
+
+
+def test_refused_edge_says_why_and_where_its_observations_are(capsys, arguments, server):
+    server.refuse = (grpc.StatusCode.FAILED_PRECONDITION, "this server serves space s9")
+    code, out, err = run(capsys, *arguments, "--once", "--json")
+    assert code == 2
+    assert json.loads(out.splitlines()[-1])["remaining"] > 0
+    assert "this server serves space s9" in err
+    assert "edge.spool" in err
+
+
+def test_missing_video_is_one_clear_error(capsys, arguments):
+    arguments[arguments.index("--camera") + 1] = "cam1=no/such.mp4"
+    code, _, err = run(capsys, *arguments, "--once")
+    assert code == 2
+    assert "error: camera cam1" in err
+    assert "no/such.mp4" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--camera", "door"], "wanted CAMID=PATH_OR_URL"),
+        (["--camera", "cam1=x", "--camera", "cam1=y"], "given twice"),
+        (["--server", "nowhere"], "wanted HOST:PORT"),
+        (["--release", "no/such/release"], "is no release"),
+        (["--detector", "no/such.onnx"], "no/such.onnx"),
+        (["--config", "no/such.toml"], "cannot read config file"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys, arguments, changes, message):
+    if changes[0] == "--camera":
+        del arguments[1:3]
+    code, _, err = run(capsys, *arguments, *changes, "--once")
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_config_file_is_judged(capsys, tmp_path, tiny_release):
+    path = tmp_path / "edge.toml"
+    path.write_text(f'server = "a:1"\nrelease = "{tiny_release.folder}"\n[cameras]\ndoor = "x.mp4"\n')
+    assert run(capsys, "config", "validate", str(path))[0] == 0
+    path.write_text('srever = "a:1"\n[cameras]\ndoor = "x.mp4"\n')
+    code, _, err = run(capsys, "config", "validate", str(path))
+    assert code == 2
+    assert "did you mean 'server'" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_signal_stops_a_running_agent_cleanly(arguments, server, number):
+    command = [sys.executable, "-m", "edge", *arguments, "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}
+    ) as process:
+        for line in process.stderr:
+            if "camera ended" in line:
+                break
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=30)
+    report = json.loads(out.splitlines()[-1])
+    assert process.returncode == 0
+    assert (report["remaining"], report["acknowledged"]) == (0, server.num_stored)

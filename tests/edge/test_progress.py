@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from edge.progress import progress_table
+from edge.report import AgentReport, CameraReport
+
+CAMERA = CameraReport(
+    frames=1234, dropped=5, detections=6, too_small=0, tracks=7, selected=8, reconnects=0, faults={"box": 9}, failure=""
+)
+REPORT = AgentReport(
+    edge_id="edge1",
+    release="tiny",
+    cameras={"door": CAMERA},
+    spooled=8,
+    lost=0,
+    spool_dropped=0,
+    sent=8,
+    acknowledged=4321,
+    rejected=0,
+    remaining=4,
+    bytes_sent=9000,
+    uplink="waiting",
+    problem="no route",
+    stage_ms={},
+    duration_s=1.0,
+)
+
+
+def test_live_view_names_cameras_figures_and_the_trouble():
+    screen = io.StringIO()
+    Console(file=screen, width=120).print(progress_table(REPORT))
+    for word in ("door", "1,234", "4,321 acknowledged", "4 waiting", "no route"):
+        assert word in screen.getvalue()
+
+
+def test_report_is_plain_data():
+    assert REPORT.to_json()["cameras"]["door"]["faults"] == {"box": 9}

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from makers import make_observation
+
+from edge.crops import CropStore
+from edge.outbox import Outbox, Outgoing
+from edge.spool import Spool
+from edge.spool_writer import SpoolWriter
+
+
+class Desk:
+    """A writer with everything around it."""
+
+    def __init__(self, folder):
+        self.outbox, self.notes = Outbox(), []
+        self.spool = Spool(folder / "edge.spool", limit_bytes=1 << 30)
+        self.crops = CropStore(folder / "crops", limit_bytes=1 << 20)
+        self.writer = SpoolWriter(
+            self.outbox, self.spool, space="s1", crops=self.crops, notify=lambda: self.notes.append(1)
+        )
+
+    def put(self, *observations, crop=None):
+        for observation in observations:
+            self.outbox.put(Outgoing(observation, crop), may_wait=False)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    desk = Desk(tmp_path)
+    yield desk
+    desk.spool.close()
+
+
+def test_what_waits_is_spooled_in_one_go_and_announced(desk):
+    desk.put(make_observation(1), make_observation(2))
+    assert desk.writer.step(timeout_s=0.0)
+    assert not desk.writer.step(timeout_s=0.0)
+    assert (desk.spool.depth, desk.writer.num_spooled, len(desk.notes)) == (2, 2, 1)
+
+
+def test_crops_are_kept_beside(desk, tmp_path):
+    desk.put(make_observation(9), crop=np.zeros((256, 128, 3), np.uint8))
+    desk.writer.step(timeout_s=0.0)
+    assert (tmp_path / "crops" / "cam1" / "9.jpg").is_file()
+
+
+def test_malformed_observation_does_not_take_the_others_with_it(desk):
+    broken = make_observation(2, embedding=np.full(8, np.nan, np.float32))
+    desk.put(make_observation(1), broken, make_observation(3))
+    desk.writer.step(timeout_s=0.0)
+    assert (desk.spool.depth, desk.writer.num_lost, desk.writer.faults.counts) == (2, 1, {"observation": 1})
+
+
+def test_full_disk_is_counted_and_the_writer_goes_on(desk):
+    desk.spool._connection.execute("PRAGMA max_page_count = 1")
+    desk.put(*(make_observation(i) for i in range(200)))
+    desk.writer.step(timeout_s=0.0)
+    desk.spool._connection.execute("PRAGMA max_page_count = 100000")
+    desk.put(make_observation(1))
+    desk.writer.step(timeout_s=0.0)
+    assert (desk.writer.num_lost, desk.writer.num_spooled, desk.spool.depth) == (200, 1, 1)
+
+
+def test_crop_that_cannot_be_written_costs_only_the_crop(desk, tmp_path):
+    (tmp_path / "crops" / "cam1").write_text("in the way")
+    desk.put(make_observation(9), crop=np.zeros((256, 128, 3), np.uint8))
+    desk.writer.step(timeout_s=0.0)
+    assert (desk.spool.depth, desk.writer.faults.counts) == (1, {"crop": 1})
+
+
+def test_stopping_empties_the_outbox_first(desk):
+    stop = threading.Event()
+    stop.set()
+    desk.put(*(make_observation(i) for i in range(600)))
+    desk.writer.run(stop)
+    assert desk.spool.depth == 600
