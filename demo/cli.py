@@ -1,0 +1,82 @@
+"""The command `python -m demo`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from demo.errors import DemoError
+from demo.plan import DemoPlan
+from demo.run import run_demo
+from demo.summary import summary_table
+from reid.cli import new_app, print_error, print_json, run_app
+from reid.settings import parse_settings
+from simulation.site import SiteConfig
+
+SHIPPED_RELEASE = Path(__file__).parent.parent / "models" / "osnet_x0_25_default"
+
+app = new_app("Server and edges on a simulated site, as separate processes on this machine.")
+
+
+# Called without arguments it runs, unlike the other commands.
+@app.command(no_args_is_help=False)
+def demo(
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Empty or new folder for all results; default: a temporary one.")
+    ] = None,
+    duration_s: Annotated[float, typer.Option(help="Seconds of site time.")] = 60.0,
+    people: Annotated[int, typer.Option(help="People on the site.")] = 12,
+    cameras: Annotated[int, typer.Option(help="Cameras, each with an edge of its own.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the site.")] = 7,
+    difficulty: Annotated[str, typer.Option(help="easy, medium or hard: how alike people dress.")] = "medium",
+    release: Annotated[Path, typer.Option(help="Release that server and edges run.")] = SHIPPED_RELEASE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON on stdout.")] = False,
+) -> None:
+    """Run the demo and print a summary; exit code 1 if embeddings were lost or miscounted."""
+    keys = {"seed": seed, "num_people": people, "num_cameras": cameras, "duration_s": duration_s}
+    site = parse_settings(SiteConfig, {**keys, "difficulty": difficulty}, source="demo")
+    if not release.is_dir():
+        raise DemoError(f"release {release} does not exist: give --release DIR (make one with 'osprey-train export')")
+    plan = DemoPlan(site=site, release=release.resolve(), out=_prepare(out))
+    signal.signal(signal.SIGTERM, _interrupt)
+    summary = run_demo(plan, Console(stderr=True))
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        Console().print(summary_table(summary))
+    failures = summary.failures()
+    for failure in failures:
+        print_error(failure)
+    if failures:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of `python -m demo`."""
+    run_app(app)
+
+
+def _prepare(out: Path | None) -> Path:
+    """An empty folder.
+
+    Raises:
+        DemoError: It holds something: records of an earlier run would be counted again.
+    """
+    if out is None:
+        return Path(tempfile.mkdtemp(prefix="osprey-demo-"))
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise DemoError(f"folder {out} is not empty, and an earlier run in it would be counted again: give a new --out")
+    return out.resolve()
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that the children are stopped."""
+    sys.exit(128 + number)
