@@ -22,10 +22,12 @@ from edge.outbox import Outbox
 from edge.pipeline import CameraPipeline
 from edge.report import AgentReport, CameraReport
 from edge.settings import AgentSettings
-from edge.sources.registry import is_live, masked, open_source
+from edge.sources.registry import open_source
+from edge.sources.uri import is_live, masked
 from edge.spool import Spool
 from edge.spool_writer import SpoolWriter
 from edge.stage_times import mean_ms
+from edge.switches import SwitchGuard
 from edge.tracking import PersonTracker
 from edge.tracklet_ids import TrackletIds
 from edge.uplink import EdgeIdentity, Uplink, UplinkState
@@ -98,6 +100,7 @@ class Agent:
             detector=detector,
             open_tracker=lambda: PersonTracker(capture.frame_rate_hz, settings.tracking),
             engine=self._engine,
+            switches=SwitchGuard(settings.switches),
             policy=self._policies[camid],
             next_tracklet_id=tracklet_ids.next_id,
             keeps_crops=self._crops is not None,
@@ -176,6 +179,7 @@ class Agent:
             detections=worker.pipeline.num_detections,
             too_small=self._detectors[worker.camid].num_too_small,
             tracks=worker.pipeline.num_tracks,
+            switches=worker.pipeline.num_switches,
             selected=self._policies[worker.camid].num_selected,
             reconnects=counts.reconnects,
             faults=_faults(worker),

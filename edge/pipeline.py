@@ -18,6 +18,7 @@ from edge.keyframes import KeyframePolicy, Selection, View
 from edge.outbox import Outgoing
 from edge.quality import rate_crops
 from edge.stage_times import StageTimes
+from edge.switches import SwitchGuard
 from edge.tracking import PersonTracker, Track
 from reid.detector import Detections
 from reid.errors import BoxError, DetectorError, EmbeddingError
@@ -33,6 +34,7 @@ class CameraPipeline:
         detector: Finds persons.
         open_tracker: Makes what follows them, at the first frame: only then the frame rate is known.
         engine: Embeds them; may be shared.
+        switches: Notices tracks that went over to another person.
         policy: Chooses what to send.
         next_tracklet_id: Gives out ids that were never used.
         keeps_crops: Hand the crops on with what is selected.
@@ -51,6 +53,7 @@ class CameraPipeline:
         detector: FrameDetector,
         open_tracker: Callable[[], PersonTracker],
         engine: Engine,
+        switches: SwitchGuard,
         policy: KeyframePolicy,
         next_tracklet_id: Callable[[], int],
         keeps_crops: bool = False,
@@ -64,11 +67,17 @@ class CameraPipeline:
         self._open_tracker = open_tracker
         self._tracker: PersonTracker | None = None
         self._engine = engine
+        self._switches = switches
         self._policy = policy
         self._next_tracklet_id = next_tracklet_id
         self._keeps_crops = keeps_crops
         self._tracklet_ids: dict[int, int] = {}
         self._open_tracks: set[int] = set()
+
+    @property
+    def num_switches(self) -> int:
+        """Tracks that were split because they went over to another person."""
+        return self._switches.num_switches
 
     def process(self, frame: Frame) -> list[Outgoing]:
         """Take in one frame; returns what to send because of it."""
@@ -80,9 +89,10 @@ class CameraPipeline:
             self._tracker = self._tracker or self._open_tracker()
             update = self._tracker.update(detections, frame.time_us)
         self._count_tracks(update.tracks, update.ended)
-        views = self._views(frame, update.tracks)
+        views, switched = self._views(frame, update.tracks)
+        ended = [*switched, *self._switches.end(update.ended)]
         with self.times.measure("select"):
-            return [self._outgoing(selection) for selection in self._policy.update(views, update.ended)]
+            return [self._outgoing(selection) for selection in self._policy.update(views, ended)]
 
     def finish(self) -> list[Outgoing]:
         """End all tracks: no frame will follow."""
@@ -106,11 +116,12 @@ class CameraPipeline:
         self.num_tracks += len(seen - self._open_tracks)
         self._open_tracks = (self._open_tracks | seen) - set(ended)
 
-    def _views(self, frame: Frame, tracks: list[Track]) -> list[View]:
+    def _views(self, frame: Frame, tracks: list[Track]) -> tuple[list[View], list[int]]:
+        """Views of the persons in a frame, and the tracks that ended because they went over to somebody else."""
         height, width = frame.image.shape[:2]
         tracks = [track for track in tracks if self._has_area(track.box, width, height)]
         if not tracks:
-            return []
+            return [], []
         boxes = [track.box for track in tracks]
         with self.times.measure("crop"):
             crops = network_input(frame.image, boxes)
@@ -119,22 +130,30 @@ class CameraPipeline:
                 embeddings = self._engine.embed(crops)
         except EmbeddingError as error:
             self.faults.note("embedding", error)
-            return []
+            return [], []
         with self.times.measure("rate"):
             scores = [track.score for track in tracks]
             ratings = rate_crops(crops, boxes, scores, width_px=width, height_px=height)
-        return [
-            View(
-                track_id=track.track_id,
-                time_us=frame.time_us,
-                box=_inside(track.box, width, height),
-                quality=ratings[row].value,
-                embedding=embeddings[row],
-                # Copies: a view must not keep the crops of its whole frame alive.
-                crop=crops[row].copy() if self._keeps_crops else None,
+        views: list[View] = []
+        switched: list[int] = []
+        for row, track in enumerate(tracks):
+            judgement = self._switches.judge(track.track_id, embeddings[row])
+            if judgement.ended is not None:
+                switched.append(judgement.ended)
+            if judgement.person_track is None:
+                continue
+            views.append(
+                View(
+                    track_id=judgement.person_track,
+                    time_us=frame.time_us,
+                    box=_inside(track.box, width, height),
+                    quality=ratings[row].value,
+                    embedding=embeddings[row],
+                    # Copies: a view must not keep the crops of its whole frame alive.
+                    crop=crops[row].copy() if self._keeps_crops else None,
+                )
             )
-            for row, track in enumerate(tracks)
-        ]
+        return views, switched
 
     def _has_area(self, box: Box, width_px: int, height_px: int) -> bool:
         try:

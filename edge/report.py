@@ -17,6 +17,7 @@ class CameraReport:
         detections: Persons found, over all frames.
         too_small: Persons left out because they were too small to recognise.
         tracks: Tracks seen.
+        switches: Of these, split because they went over to another person.
         selected: Observations worth sending.
         reconnects: Times the source was opened again after a break.
         faults: Frames, boxes and embeddings lost, by kind.
@@ -28,6 +29,7 @@ class CameraReport:
     detections: int
     too_small: int
     tracks: int
+    switches: int
     selected: int
     reconnects: int
     faults: Mapping[str, int]

@@ -26,6 +26,7 @@ from edge.capture import CaptureSettings
 from edge.crops import CropSettings
 from edge.keyframes import KeyframeSettings
 from edge.spool import SpoolSettings
+from edge.switches import SwitchSettings
 from edge.tracking import TrackingSettings
 from edge.uplink import UplinkSettings
 from reid.errors import ConfigError
@@ -75,6 +76,7 @@ class AgentSettings(Settings):
     """Threads of the detector and of the embedder; 0 for one per core."""
     capture: CaptureSettings = CaptureSettings()
     tracking: TrackingSettings = TrackingSettings()
+    switches: SwitchSettings = SwitchSettings()
     keyframes: KeyframeSettings = KeyframeSettings()
     spool: SpoolSettings = SpoolSettings()
     crops: CropSettings = CropSettings()

@@ -10,11 +10,9 @@ from edge.sources.images import ImageFolderSource
 from edge.sources.mot import MotSequenceSource, is_mot_sequence
 from edge.sources.simulated import SimulatedSource
 from edge.sources.stream import StreamSource
-from edge.sources.uri import FORMS, is_live, is_simulated, is_stream, is_webcam, masked
+from edge.sources.uri import FORMS, is_simulated, is_stream, is_webcam, masked
 from edge.sources.video import VideoFileSource
 from edge.sources.webcam import WebcamSource
-
-__all__ = ["FORMS", "is_live", "masked", "open_source"]
 
 
 def open_source(uri: str, *, start_time_us: int) -> FrameSource:

@@ -51,7 +51,7 @@ class FakeTracker:
 
 
 class FakeEngine:
-    """Gives every crop the same embedding, until it shall fail; remembers the sizes of its batches."""
+    """Gives every crop the embedding `looks`, until it shall fail; remembers the sizes of its batches."""
 
     release = ReleaseRef("tiny", "1", "s1")
     dim = DIM
@@ -59,12 +59,13 @@ class FakeEngine:
     def __init__(self) -> None:
         self.batch_sizes: list[int] = []
         self.fails = False
+        self.looks = unit_vector(1.0)
 
     def embed(self, crops: UInt8Array) -> FloatArray:
         if self.fails:
             raise EmbeddingError("embeddings are not finite")
         self.batch_sizes.append(len(crops))
-        return np.tile(unit_vector(1.0), (len(crops), 1))
+        return np.tile(self.looks, (len(crops), 1))
 
 
 class FakeCapture:

@@ -10,6 +10,7 @@ from fakes_camera import FakeDetector, FakeEngine, FakeTracker, make_frame
 from edge.frames import Frame
 from edge.keyframes import KeyframePolicy, KeyframeSettings
 from edge.pipeline import CameraPipeline
+from edge.switches import SwitchGuard, SwitchSettings
 from reid.types import Box
 
 ONE, TWO = Box(20, 20, 70, 150), Box(150, 30, 200, 160)
@@ -25,6 +26,7 @@ class Bench:
             detector=self.detector,
             open_tracker=FakeTracker,
             engine=self.engine,
+            switches=SwitchGuard(SwitchSettings()),
             policy=KeyframePolicy(KeyframeSettings(**{"min_views": 1, **policy})),
             next_tracklet_id=itertools.count(1000).__next__,
             keeps_crops=keeps_crops,
@@ -64,6 +66,16 @@ def test_next_person_gets_a_new_tracklet_id():
     later = bench.play(5, first=6)
     assert last.observation.is_last
     assert later[0].observation.tracklet_id == 1001
+
+
+def test_a_track_that_goes_over_to_somebody_else_becomes_two_tracklets():
+    bench = Bench(ONE)
+    first = [outgoing.observation for outgoing in bench.play(10)]
+    bench.engine.looks = -bench.engine.looks
+    rest = [outgoing.observation for outgoing in (*bench.play(10, first=10), *bench.pipeline.finish())]
+    assert {observation.tracklet_id for observation in first} == {1000}
+    assert [o.tracklet_id for o in rest if o.is_last] == [1000, 1001]
+    assert all(o.embedding @ first[0].embedding > 0 for o in rest if o.tracklet_id == 1000)
 
 
 def test_box_is_cut_to_the_frame():

@@ -8,7 +8,16 @@ from edge.progress import progress_table
 from edge.report import AgentReport, CameraReport
 
 CAMERA = CameraReport(
-    frames=1234, dropped=5, detections=6, too_small=0, tracks=7, selected=8, reconnects=0, faults={"box": 9}, failure=""
+    frames=1234,
+    dropped=5,
+    detections=6,
+    too_small=0,
+    tracks=7,
+    switches=0,
+    selected=8,
+    reconnects=0,
+    faults={"box": 9},
+    failure="",
 )
 REPORT = AgentReport(
     edge_id="edge1",
