@@ -2,13 +2,15 @@
 
 Order of stopping: cameras end their tracks; the writer empties the outbox into the spool; the uplink gets some time for
 the last acknowledgements. What is left stays in the spool for the next start.
+
+Each worker survives and counts what may happen to it. What escapes from one all the same is a fault of ours: it stops
+the agent in the same order, and then ends the process for everybody to see, instead of leaving a dead thread behind.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -31,6 +33,7 @@ from edge.switches import SwitchGuard
 from edge.tracking import PersonTracker
 from edge.tracklet_ids import TrackletIds
 from edge.uplink import EdgeIdentity, Uplink, UplinkState
+from edge.worker_thread import WorkerThread
 
 logger = structlog.get_logger(__name__)
 
@@ -116,31 +119,37 @@ class Agent:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; with `once` also until all frames are through and acknowledged.
 
-        Never raises for what a camera, the disk or the server does; see `report`.
+        Never raises for what a camera, the disk or the server does; see `report`. A worker's fault that nobody
+        foresaw is raised, after everything has stopped.
         """
-        stop_cameras, stop_writer, stop_uplink = threading.Event(), threading.Event(), threading.Event()
-        cameras = [_start(f"camera-{worker.camid}", worker.run, stop_cameras) for worker in self._cameras]
-        writer = _start("spool-writer", self._writer.run, stop_writer)
-        uplink = _start("uplink", self._uplink.run, stop_uplink)
+        stop_cameras = threading.Event()
+        cameras = [WorkerThread(f"camera-{worker.camid}", worker.run, stop_cameras) for worker in self._cameras]
+        writer = WorkerThread("spool-writer", self._writer.run, threading.Event())
+        uplink = WorkerThread("uplink", self._uplink.run, threading.Event())
+        threads = [*cameras, writer, uplink]
         try:
-            while not stop.is_set() and not (self._settings.once and not any(t.is_alive() for t in cameras)):
+            while not (stop.is_set() or self._is_through(cameras) or any(thread.failure for thread in threads)):
                 stop.wait(_POLL_S)
         finally:
             stop_cameras.set()
             _join(cameras)
-            stop_writer.set()
-            _join([writer])
-            self._drain(stop)
-            stop_uplink.set()
-            _join([uplink])
+            _end(writer)
+            self._drain(stop, uplink)
+            _end(uplink)
             logger.info("stopped", remaining=self._spool.depth)
+        for thread in threads:
+            if thread.failure is not None:
+                raise thread.failure
 
-    def _drain(self, stop: threading.Event) -> None:
+    def _is_through(self, cameras: list[WorkerThread]) -> bool:
+        return self._settings.once and not any(camera.is_alive for camera in cameras)
+
+    def _drain(self, stop: threading.Event, uplink: WorkerThread) -> None:
         """Wait for the last acknowledgements; a refused edge, or a stop during the wait, ends it early."""
         was_stopped = stop.is_set()
         limit_s = _STOP_DRAIN_S if was_stopped else self._settings.drain_timeout_s
         until_s = time.monotonic() + limit_s
-        while self._spool.depth and time.monotonic() < until_s:
+        while self._spool.depth and uplink.is_alive and time.monotonic() < until_s:
             if self._uplink.status.state is UplinkState.REFUSED or (stop.is_set() and not was_stopped):
                 return
             time.sleep(_POLL_S)
@@ -160,6 +169,7 @@ class Agent:
             spooled=self._writer.num_spooled,
             lost=self._writer.num_lost + self._outbox.num_displaced,
             spool_dropped=self._spool.dropped,
+            faults=dict(self._writer.faults.counts),
             sent=uplink.sent,
             acknowledged=uplink.acknowledged,
             rejected=uplink.rejected,
@@ -200,12 +210,11 @@ def _open_crops(settings: AgentSettings) -> CropStore | None:
     return CropStore(settings.crops.folder, limit_bytes=settings.crops.limit_mib << 20)
 
 
-def _start(name: str, run: Callable[[threading.Event], None], stop: threading.Event) -> threading.Thread:
-    thread = threading.Thread(target=run, args=(stop,), name=name, daemon=True)
-    thread.start()
-    return thread
+def _end(thread: WorkerThread) -> None:
+    thread.stop.set()
+    thread.join()
 
 
-def _join(threads: list[threading.Thread]) -> None:
+def _join(threads: list[WorkerThread]) -> None:
     for thread in threads:
         thread.join()

@@ -90,7 +90,7 @@ class Capture:
 
     @property
     def failure(self) -> SourceError | None:
-        """Why a file ended early (missing, truncated, …), or None. Complete once `ended`."""
+        """Why a file ended early (missing, truncated, …) or a live source is lost at the moment, or None."""
         return self._failure
 
     @property
@@ -146,11 +146,13 @@ class Capture:
 
     def _note_frame(self, connection: Connection) -> None:
         self._frame_rate_hz = connection.frame_rate_hz
+        if self._failure is not None:
+            self._failure = None
+            logger.info("camera is back", camid=self._camid)
         if self._was_lost:
             self._was_lost = False
             with self._lock:
                 self._past += CaptureCounts(reconnects=1)
-            logger.info("camera is back", camid=self._camid)
 
     def _supervise(self) -> None:
         connection = self._connection
@@ -203,4 +205,7 @@ class Capture:
             self._connection = None
         self._was_lost = self._was_lost or self._past.frames > 0
         self._open_at_s = self._clock() + wait_s
-        logger.warning("camera lost", camid=self._camid, reason=str(reason), open_again_in_s=round(wait_s, 1))
+        # The same trouble again is no news: a camera that is off all night must not fill the log.
+        report = logger.debug if str(reason) == str(self._failure) else logger.warning
+        report("camera lost", camid=self._camid, reason=str(reason), open_again_in_s=round(wait_s, 1))
+        self._failure = reason

@@ -14,11 +14,14 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from edge import detectors
 from edge.agent import Agent
-from edge.errors import SourceError, UplinkError
+from edge.errors import SourceError, SpoolError, UplinkError
 from edge.progress import progress_table
 from edge.report import AgentReport
 from edge.settings import ENV_PREFIX, AgentSettings
+from edge.sources import uri
+from edge.worker_thread import WorkerThread
 from reid.cli import new_app, print_json, run_app
 from reid.errors import ConfigError
 from reid.logs import configure_logs
@@ -30,16 +33,38 @@ app.add_typer(config_app, name="config")
 
 _REFRESH_S = 0.5
 
+_EXAMPLES = """\
+Two network cameras, a small ONNX detector, until it is stopped:
 
-@app.command()
+  osprey-edge run --camera door=rtsp://10.0.0.11/stream1 --camera hall=rtsp://10.0.0.12/stream1 --server 10.0.0.5:7443 --detector yolox_nano.onnx
+
+A recorded video, nothing to download, a report at the end:
+
+  osprey-edge run --camera cam1=walk.mp4 --start-time 2026-03-01T08:00:00Z --server 127.0.0.1:7443 --once --json
+
+Without any camera, people of the simulated site:
+
+  osprey-edge run --camera "c1=sim:?seed=1&camera=c1" --detector truth --server 127.0.0.1:7443 --once
+
+Everything from a file; each flag has its key there, and OSPREY_EDGE_SERVER and the like win over the file:
+
+  osprey-edge config validate edge.toml
+
+  osprey-edge run --config edge.toml
+"""  # noqa: E501 (a command stands in one line)
+
+
+@app.command(epilog=_EXAMPLES)
 def run(
     *,
-    camera: Annotated[list[str], typer.Option(help="CAMID=PATH_OR_URL; may be given several times.")] = [],  # noqa: B006
+    camera: Annotated[
+        list[str], typer.Option(help=f"CAMID=PATH_OR_URL; may be given several times. {uri.FORMS}.")
+    ] = [],  # noqa: B006
     server: Annotated[str | None, typer.Option(help="HOST:PORT of the central server.")] = None,
     release: Annotated[
         Path | None, typer.Option(help="Folder of the release to run; default: the shipped one.")
     ] = None,
-    detector: Annotated[str | None, typer.Option(help="hog, truth, FILE.onnx or a MOT det.txt.")] = None,
+    detector: Annotated[str | None, typer.Option(help=f"{detectors.FORMS}; default: hog.")] = None,
     edge_id: Annotated[str | None, typer.Option(help="Name of this edge at its site.")] = None,
     spool: Annotated[Path | None, typer.Option(help="File in which observations wait for the server.")] = None,
     crops: Annotated[Path | None, typer.Option(help="Keep the best crop of each tracklet in this folder.")] = None,
@@ -50,6 +75,7 @@ def run(
     config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a report as the last line on stdout.")] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
 ) -> None:
     """Run the agent until it is stopped, or with --once until all files are through."""
     overrides = {
@@ -66,7 +92,7 @@ def run(
         "num_threads": threads,
     }
     settings = load_settings(AgentSettings, path=config, env_prefix=ENV_PREFIX, overrides=overrides)
-    report = _run(settings, log_level=log_level)
+    report = _run(settings, log_level=log_level, log_json=log_json)
     if as_json:
         print_json(report.to_json())
     if settings.once:
@@ -97,11 +123,11 @@ def _cameras(flags: list[str]) -> dict[str, str]:
     return cameras
 
 
-def _run(settings: AgentSettings, *, log_level: str) -> AgentReport:
+def _run(settings: AgentSettings, *, log_level: str, log_json: bool) -> AgentReport:
     stop = threading.Event()
     console = Console(stderr=True)
-    with Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else _no_view() as view:
-        configure_logs(level=log_level)  # inside: the live view then keeps log lines above itself
+    with Live(console=console, refresh_per_second=4) if console.is_terminal else _no_view() as view:
+        configure_logs(level=log_level, as_json=log_json)  # inside: the live view keeps log lines above itself
         agent = Agent(settings)
         try:
             with _stopped_by_signals(stop):
@@ -113,12 +139,13 @@ def _run(settings: AgentSettings, *, log_level: str) -> AgentReport:
 
 def _watch(agent: Agent, stop: threading.Event, view: Any) -> None:
     """Run the agent in a thread of its own, so that this one is free for signals and for the live view."""
-    thread = threading.Thread(target=agent.run, args=(stop,), name="agent", daemon=True)
-    thread.start()
-    while thread.is_alive():
+    thread = WorkerThread("agent", agent.run, stop)
+    while thread.is_alive:
         thread.join(_REFRESH_S)
         if view is not None:
             view.update(progress_table(agent.report()))
+    if thread.failure is not None:
+        raise thread.failure
 
 
 @contextmanager
@@ -144,15 +171,22 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _check_complete(report: AgentReport, settings: AgentSettings) -> None:
-    """With --once the run is a promise: everything read, everything acknowledged.
+    """With --once the run is a promise: every camera read, everything that was selected acknowledged.
+
+    A video that breaks off after some frames is no error here: the log and the report name it.
 
     Raises:
         SourceError: A camera gave no frame at all.
+        SpoolError: Observations were lost before they were on the disk.
         UplinkError: Observations remain in the spool.
     """
     for camid, camera in report.cameras.items():
         if camera.failure and not camera.frames:
             raise SourceError(f"camera {camid}: {camera.failure}")
+    if report.lost:
+        raise SpoolError(
+            f"{report.lost} observations could not be written to {settings.spool.path}: the log above says why"
+        )
     if report.remaining:
         reason = report.problem or f"not acknowledged within {settings.drain_timeout_s:g} s"
         raise UplinkError(

@@ -65,7 +65,7 @@ class CropStore:
             Whether it was written.
 
         Raises:
-            OSError: The disk is full or broken; the former crop is still there.
+            OSError: The disk is full or broken; the former crop stays, unless it was the oldest in a full folder.
         """
         key = observation.camid, observation.tracklet_id
         is_better = observation.quality > self._best.get(key, -1.0) * _GAIN
@@ -79,12 +79,12 @@ class CropStore:
     def _write(self, path: Path, crop: UInt8Array) -> None:
         content = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
         path.parent.mkdir(exist_ok=True)
-        self._forget(path)
         while self._sizes and self._total_bytes + len(content) > self._limit_bytes:
             oldest = next(iter(self._sizes))
             oldest.unlink(missing_ok=True)
             self._forget(oldest)
         write_atomic(path, content)
+        self._forget(path)  # the former one, only now: until then its file is there
         self._sizes[path] = len(content)
         self._total_bytes += len(content)
 

@@ -1,8 +1,9 @@
-"""The live view of an agent on a terminal: one line per camera, one for the uplink."""
+"""The live view of an agent on a terminal: one line per camera, then the uplink, then all trouble in words."""
 
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from edge.report import AgentReport
 
@@ -17,9 +18,27 @@ def progress_table(report: AgentReport) -> Table:
         faults = sum(camera.faults.values())
         figures = (camera.frames, camera.dropped, camera.detections, camera.tracks, camera.selected, faults)
         table.add_row(camid, *(f"{figure:,}" for figure in figures))
-    table.caption = (
-        f"uplink {report.uplink}: {report.acknowledged:,} acknowledged, {report.remaining:,} waiting, "
-        f"{report.bytes_sent / 1000:,.0f} kB sent{': ' + report.problem if report.problem else ''}"
-    )
+    # As Text: reasons are anybody's words, and square brackets in them are no markup.
+    table.caption = Text("\n".join([_uplink_line(report), *_trouble(report)]))
     table.caption_justify = "left"
     return table
+
+
+def _uplink_line(report: AgentReport) -> str:
+    return (
+        f"uplink {report.uplink}: {report.acknowledged:,} acknowledged, {report.remaining:,} waiting, "
+        f"{report.bytes_sent / 1000:,.0f} kB sent"
+    )
+
+
+def _trouble(report: AgentReport) -> list[str]:
+    losses = {
+        "not written to the spool": report.lost,
+        "dropped from the full spool since it was made": report.spool_dropped,
+        "refused by the server": report.rejected,
+    }
+    return [
+        *([f"uplink: {report.problem}"] if report.problem else []),
+        *(f"camera {camid}: {camera.failure}" for camid, camera in report.cameras.items() if camera.failure),
+        *(f"{number:,} observations {fate}" for fate, number in losses.items() if number),
+    ]

@@ -21,7 +21,7 @@ class CameraReport:
         selected: Observations worth sending.
         reconnects: Times the source was opened again after a break.
         faults: Frames, boxes and embeddings lost, by kind.
-        failure: Why the source ended early; empty if it did not.
+        failure: Why the source ended early, or why it is lost at the moment; empty while all is well.
     """
 
     frames: int
@@ -47,8 +47,9 @@ class AgentReport:
         spooled: Made durable on this machine.
         lost: Selected, but not made durable: the disk was full, broken or too slow.
         spool_dropped: Dropped from the spool by its bound, in the life of the spool.
+        faults: Observations and crops that could not be written, by kind.
         sent: Sent, repeats included.
-        acknowledged: Durable at the server, as it says.
+        acknowledged: Taken over by the server: durable there, see `edge.uplink.UplinkStatus`.
         rejected: Refused by the server for good.
         remaining: Still in the spool.
         bytes_sent: All messages to the server, serialised.
@@ -64,6 +65,7 @@ class AgentReport:
     spooled: int
     lost: int
     spool_dropped: int
+    faults: Mapping[str, int]
     sent: int
     acknowledged: int
     rejected: int

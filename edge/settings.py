@@ -41,14 +41,6 @@ def _host_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("-._")[:64] or "edge"
 
 
-def _shipped_release() -> Path:
-    if not SHIPPED_RELEASE.is_dir():
-        raise ConfigError(
-            "release: no release was named and none is shipped with this installation: give --release DIR"
-        )
-    return SHIPPED_RELEASE
-
-
 class AgentSettings(Settings):
     """Config of one edge agent."""
 

@@ -3,8 +3,8 @@
 Invariants:
 - `append` returns after its observations are durable, all of them or (on `SpoolError`) none.
 - Sequence numbers start at 1, rise, and are never used twice within one `spool_id`, whatever is deleted or killed.
-- An observation leaves when the server has acknowledged it, or as the oldest one when the file would outgrow its
-  bound; `dropped` counts the latter for the life of the spool.
+- An observation leaves when the server has acknowledged it, as the oldest one when the file would outgrow its bound,
+  or when the disk has damaged it; `dropped` counts the last two for the life of the spool.
 - Embeddings are stored as halves, as they travel; each row carries its space.
 """
 
@@ -28,7 +28,7 @@ from edge.spool_file import open_spool_file
 from reid.embedding import pack, unpack
 from reid.errors import EmbeddingError, ObservationError
 from reid.settings import Settings
-from reid.types import Box, Observation, SpooledObservation
+from reid.types import Box, Observation, SpooledObservation, check_storable
 
 logger = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class Spool:
 
     @property
     def dropped(self) -> int:
-        """Observations lost to the bound since the spool was made."""
+        """Observations lost to the bound or to a damaged disk since the spool was made."""
         return self._dropped
 
     @property
@@ -116,7 +116,8 @@ class Spool:
 
         Raises:
             SpoolError: The disk is full or broken; none of them was stored, nothing was dropped.
-            ObservationError: An embedding is not finite or not of unit norm; none was stored.
+            ObservationError: An embedding is not finite or not of unit norm, a quality is not in [0, 1], or a box is
+                empty; none was stored.
         """
         rows = [_to_row(observation, space) for observation in observations]
         with self._transaction("append to"):
@@ -132,6 +133,9 @@ class Spool:
     def read_batch(self, after_seq: int, limit: int) -> SpoolBatch | None:
         """Read the next observations, up to a change of space.
 
+        Rows whose embedding was damaged on the disk are deleted and counted as dropped: they are lost anyway, and must
+        not stand in the way of the others.
+
         Args:
             after_seq: Only later ones.
             limit: At most so many.
@@ -140,18 +144,24 @@ class Spool:
             A batch, or None when there is nothing later.
 
         Raises:
-            SpoolError: The file cannot be read, or a row in it is damaged.
+            SpoolError: The file cannot be read, or not written when a row in it is damaged.
         """
         with self._guard("read"):
             rows = self._connection.execute(_SELECT, (after_seq, limit)).fetchall()
         if not rows:
             return None
         space, dim = rows[0][1:3]
-        same = takewhile(lambda row: row[1:3] == (space, dim), rows)
-        try:
-            return SpoolBatch(space, dim, [_from_row(row) for row in same])
-        except EmbeddingError as error:
-            raise SpoolError(f"spool {self._path} is damaged after sequence number {after_seq}: {error}") from None
+        observations: list[SpooledObservation] = []
+        damaged: list[int] = []
+        for row in takewhile(lambda row: row[1:3] == (space, dim), rows):
+            try:
+                observations.append(_from_row(row))
+            except EmbeddingError:
+                damaged.append(row[0])
+        if damaged:
+            self._delete_damaged(damaged)
+            return self.read_batch(after_seq, limit)
+        return SpoolBatch(space, dim, observations)
 
     def acknowledge(self, seq: int) -> int:
         """Delete everything up to a sequence number that the server has made durable.
@@ -214,6 +224,14 @@ class Spool:
             dropped += self._connection.execute(f"DELETE FROM observations WHERE seq IN ({cut})", (num_rows,)).rowcount
         return dropped
 
+    def _delete_damaged(self, seqs: list[int]) -> None:
+        with self._transaction("mend"):
+            self._connection.executemany("DELETE FROM observations WHERE seq = ?", [(seq,) for seq in seqs])
+            self._set_meta("dropped", self._dropped + len(seqs))
+        self._dropped += len(seqs)
+        self._depth -= len(seqs)
+        logger.error("damaged observations dropped", spool=str(self._path), number=len(seqs), first_seq=seqs[0])
+
     def _used_bytes(self) -> int:
         pages = int(self._one("PRAGMA page_count")) - int(self._one("PRAGMA freelist_count"))
         return pages * self._page_bytes
@@ -261,7 +279,8 @@ def _to_row(observation: Observation, space: str) -> tuple[Any, ...]:
     packed = pack(observation.embedding)
     try:
         unpack(packed, dim=dim)  # one that cannot be read back would block the head of the queue for ever
-    except EmbeddingError as error:
+        check_storable(observation.box, observation.quality)  # the server would refuse it
+    except (EmbeddingError, ObservationError) as error:
         raise ObservationError(f"{observation.camid} tracklet {observation.tracklet_id}: {error}") from None
     return (
         *(space, dim, observation.camid, observation.tracklet_id, observation.time_us),

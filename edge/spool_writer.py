@@ -15,7 +15,7 @@ from reid.types import Observation
 
 _MAX_BATCH = 256
 _LINGER_S = 0.1
-"""Pause between two writes: at most ten fsyncs a second, which a flash card can bear."""
+"""Pause between two writes of the spool: at most ten fsyncs a second, which a flash card can bear."""
 
 
 class SpoolWriter:
@@ -48,11 +48,14 @@ class SpoolWriter:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set and the outbox is empty."""
-        while not stop.is_set():
-            if self.step(timeout_s=0.2):
-                stop.wait(_LINGER_S)
-        while self.step(timeout_s=0.0):
-            pass
+        try:
+            while not stop.is_set():
+                if self.step(timeout_s=0.2):
+                    stop.wait(_LINGER_S)
+            while self.step(timeout_s=0.0):
+                pass
+        finally:
+            self._outbox.close()  # nobody makes room in it any more, so nobody shall wait for room
 
     def step(self, *, timeout_s: float) -> bool:
         """Write what waits, after waiting for it for at most `timeout_s`; returns whether there was something."""
@@ -71,21 +74,27 @@ class SpoolWriter:
                 try:
                     self._append([observation])
                 except ObservationError as error:
-                    self.num_lost += 1
-                    self.faults.note("observation", error)
+                    self._lose("observation", error, [observation])
 
     def _append(self, observations: list[Observation]) -> None:
         try:
             self._spool.append(observations, space=self._space)
             self.num_spooled += len(observations)
         except SpoolError as error:
-            self.num_lost += len(observations)
-            self.faults.note("spool", error, number=len(observations))
+            self._lose("spool", error, observations)
+        except ObservationError:
+            raise
+        except Exception as error:  # a fault of ours in one write must not end the writing
+            self._lose("unexpected", error, observations)
+
+    def _lose(self, kind: str, error: Exception, observations: list[Observation]) -> None:
+        self.num_lost += len(observations)
+        self.faults.note(kind, error, number=len(observations))
 
     def _keep_crops(self, entries: list[Outgoing]) -> None:
         for entry in entries:
             if self._crops is not None and entry.crop is not None:
                 try:
                     self._crops.offer(entry.observation, entry.crop)
-                except OSError as error:
+                except Exception as error:  # whatever becomes of a crop, observations go on
                     self.faults.note("crop", error)

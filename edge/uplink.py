@@ -10,6 +10,9 @@ States and moves:
 
 After every new welcome everything un-acknowledged is sent again, in order; the server ignores repeats. Nothing here
 touches a camera: while no server answers, the spool fills.
+
+Order is kept across a change of release: what waits from the time of the older one goes first. A server that no longer
+serves that space refuses the edge until somebody decides; the reason that is shown then names both ways out.
 """
 
 from __future__ import annotations
@@ -94,8 +97,10 @@ class UplinkStatus:
         state: Where it stands.
         problem: Why the last stream ended; empty while one works.
         sent: Observations sent, repeats included.
-        acknowledged: Observations that the server said are durable.
-        rejected: Observations that the server refused for good.
+        acknowledged: Observations that the server has taken over: they are durable there. If it refused some for good
+            and the line broke before it could say so, the next welcome covers them and they count here; the spool lets
+            in nothing that a server refuses, so that takes a fault of ours.
+        rejected: Observations that the server said it refused for good.
         bytes_sent: All messages, serialised, without gRPC's framing.
         streams: Streams that the server welcomed.
     """
@@ -320,11 +325,24 @@ class Uplink:
         was_stable = self._window is not None and self._clock() - self._changed_at_s > _STABLE_S
         if was_stable:
             self._backoff.reset()
+        reason = self._reason(end)
         self._close_stream(grace_s=0.0)
         wait_s = self._settings.refused_retry_s if end.is_fatal else self._backoff.next_wait_s()
         self._next_attempt_s = self._clock() + wait_s
-        self._refusal = UplinkError(f"server refused this edge: {end.reason}") if end.is_fatal else None
-        if end.reason != self._problem:  # the same trouble again is no news
+        self._refusal = UplinkError(f"server refused this edge: {reason}") if end.is_fatal else None
+        if reason != self._problem:  # the same trouble again is no news
             report = logger.error if end.is_fatal else logger.warning
-            report("uplink refused" if end.is_fatal else "uplink lost", reason=end.reason, waiting=self._spool.depth)
-        self._problem = end.reason
+            report("uplink refused" if end.is_fatal else "uplink lost", reason=reason, waiting=self._spool.depth)
+        self._problem = reason
+
+    def _reason(self, end: StreamEnd) -> str:
+        """The server's words; after a welcome, also whether what it refused waits from the time of another release."""
+        was_welcomed = self._window is not None
+        oldest = self._spool.read_batch(0, 1) if end.is_fatal and was_welcomed else None
+        if oldest is None or oldest.space == self._identity.release.space:
+            return end.reason
+        return (
+            f"{end.reason}. Observations of the older space {oldest.space!r} are first in the spool and everything "
+            "newer waits behind them: let the server serve that space until they are through, or give this edge "
+            "another spool file (the old one keeps them)"
+        )

@@ -107,6 +107,8 @@ class UplinkStream:
             end = StreamEnd(f"{self._server} closed the stream", is_fatal=False)
         except grpc.RpcError as error:
             end = self._end_of(error)
+        except Exception as error:  # a surprise of gRPC must end this stream, not leave its owner waiting
+            end = StreamEnd(f"{self._server}: unexpected {type(error).__name__}: {error}", is_fatal=False)
         self._outgoing.put(None)  # ends gRPC's own thread, which waits in `_requests`
         self._deliver(end)
 

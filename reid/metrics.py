@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reid.types import AnyArray, FloatArray, IntArray
+from reid.types import AnyArray, BoolArray, FloatArray, IntArray
 
 JUNK_PID = -1
 _BLOCK_ENTRIES = 1 << 24
@@ -81,6 +81,8 @@ def score_embeddings(
         ValueError: Lengths differ, a similarity is not finite, or no query has a match.
     """
     _check_lengths(len(query_QD), len(gallery_GD), query, gallery)
+    kept = gallery.pids != JUNK_PID
+    gallery_GD, gallery = gallery_GD[kept], _only(gallery, kept)
     block = max(1, _BLOCK_ENTRIES // max(1, len(gallery_GD)))
     blocks = ((first, query_QD[first : first + block] @ gallery_GD.T) for first in range(0, len(query_QD), block))
     return _score(blocks, query, gallery, max_rank)
@@ -101,7 +103,13 @@ def score_similarities(
         ValueError: Lengths differ, a similarity is not finite, or no query has a match.
     """
     _check_lengths(similarity_QG.shape[0], similarity_QG.shape[1], query, gallery)
-    return _score(iter([(0, similarity_QG)]), query, gallery, max_rank)
+    kept = gallery.pids != JUNK_PID
+    block = max(1, _BLOCK_ENTRIES // max(1, len(kept)))
+    blocks = (
+        (first, similarity_QG[first : first + block] if kept.all() else similarity_QG[first : first + block, kept])
+        for first in range(0, len(similarity_QG), block)
+    )
+    return _score(blocks, query, _only(gallery, kept), max_rank)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +150,10 @@ def threshold_at_false_match_rate(positive: AnyArray, negative: AnyArray, *, rat
     )
 
 
+def _only(who: Labels, kept: BoolArray) -> Labels:
+    return Labels(who.pids[kept], who.camids[kept])
+
+
 def _check_lengths(num_query: int, num_gallery: int, query: Labels, gallery: Labels) -> None:
     came = num_query, num_gallery
     for wanted in ((len(query.pids), len(gallery.pids)), (len(query.camids), len(gallery.camids))):
@@ -152,26 +164,21 @@ def _check_lengths(num_query: int, num_gallery: int, query: Labels, gallery: Lab
 
 
 def _score(blocks: Iterator[tuple[int, FloatArray]], query: Labels, gallery: Labels, max_rank: int) -> RetrievalScores:
-    kept = np.flatnonzero(gallery.pids != JUNK_PID)
-    everything = len(kept) == len(gallery.pids)
-    members = _rows_by_pid(gallery.pids[kept])
-    camids = gallery.camids[kept]
+    members = _rows_by_pid(gallery.pids)
     precisions: list[float] = []
     penalties: list[float] = []
     first_hits: list[int] = []
     for first, similarity_BG in blocks:
+        if not np.isfinite(similarity_BG).all():
+            raise ValueError("a similarity is not finite: normalise the embeddings, which checks them")
         for row, similarities_G in enumerate(similarity_BG, start=first):
             same_pid = members.get(int(query.pids[row]))
             if same_pid is None:
                 continue
-            is_other_camera = camids[same_pid] != query.camids[row]
+            is_other_camera = gallery.camids[same_pid] != query.camids[row]
             if not is_other_camera.any():
                 continue
-            ranks = match_ranks(
-                similarities_G if everything else similarities_G[kept],
-                matches=same_pid[is_other_camera],
-                excluded=same_pid[~is_other_camera],
-            )
+            ranks = match_ranks(similarities_G, matches=same_pid[is_other_camera], excluded=same_pid[~is_other_camera])
             precisions.append(float(np.mean(np.arange(1, len(ranks) + 1) / ranks)))
             penalties.append(len(ranks) / float(ranks[-1]))
             first_hits.append(int(ranks[0]))
@@ -182,34 +189,33 @@ def match_ranks(similarities_G: FloatArray, *, matches: IntArray, excluded: IntA
     """Rank one query's matches within the gallery.
 
     Args:
-        similarities_G: (G,) similarities to the query.
+        similarities_G: (G,) finite similarities to the query.
         matches: Rows of its matches, at least one, ascending.
         excluded: Rows that do not count.
 
     Returns:
         Ranks from 1, ascending, one per match.
-
-    Raises:
-        ValueError: A similarity is not finite.
     """
-    if not np.isfinite(similarities_G).all():
-        raise ValueError("a similarity is not finite: normalise the embeddings, which checks them")
-    last = similarities_G[matches].min()
-    is_near = similarities_G >= last
+    wanted = similarities_G[matches]
+    is_near = similarities_G >= wanted.min()
     is_near[excluded] = False
-    near = np.flatnonzero(is_near)
-    is_match = np.zeros(len(similarities_G), dtype=np.bool_)
-    is_match[matches] = True
-    best_first = near[np.argsort(-similarities_G[near], kind="stable")]
-    ranks: IntArray = np.flatnonzero(is_match[best_first]) + 1
+    near = similarities_G[is_near]
+    # Values alone sort several times faster than an argsort; ties, which are rare, are then settled one by one.
+    near.sort()
+    first_equal, past_equal = np.searchsorted(near, wanted, "left"), np.searchsorted(near, wanted, "right")
+    ranks: IntArray = len(near) - past_equal + 1
+    for place in np.flatnonzero(past_equal - first_equal > 1):
+        earlier = slice(0, matches[place])
+        ranks[place] += np.count_nonzero(is_near[earlier] & (similarities_G[earlier] == wanted[place]))
+    ranks.sort()
     return ranks
 
 
 def _rows_by_pid(pids: IntArray) -> dict[int, IntArray]:
-    """Rows of each pid, ascending; junk, which nobody searches, is not among `pids`."""
+    """Rows of each pid, ascending."""
     order = np.argsort(pids, kind="stable")
     names, starts = np.unique(pids[order], return_index=True)
-    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+    return dict(zip(names.tolist(), np.split(order, starts)[1:], strict=True))
 
 
 def _summarise(

@@ -94,11 +94,14 @@ def decode_image(content: bytes, *, name: str) -> UInt8Array:
             is_too_large = header.width * header.height > LARGEST_IMAGE_PX
     except Image.DecompressionBombError:
         is_too_large = True
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # Pillow's readers raise a dozen unrelated types for broken files
         raise _not_a_picture(content, name) from None
     if is_too_large:
         raise ImageError(f"{name} has more than {LARGEST_IMAGE_PX // 1_000_000} million pixels: scale it down")
-    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        picture = None
     if picture is None:
         raise _not_a_picture(content, name)
     return np.asarray(picture, dtype=np.uint8)

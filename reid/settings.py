@@ -89,6 +89,8 @@ def _from_environ(environ: Mapping[str, str], prefix: str) -> dict[str, Any]:
         section = values
         for part in sections:
             section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"environment variable {name}: another variable gives {part!r} a value of its own")
         section[key] = text
     return values
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ObservationError
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -79,6 +79,21 @@ class Observation:
     quality: float
     embedding: FloatArray
     is_last: bool = False
+
+
+_LARGEST_FRAME_PX = 1e5
+
+
+def check_storable(box: Box, quality: float) -> None:
+    """Refuse what no server stores; edges ask before they spool, servers before they store.
+
+    Raises:
+        ObservationError: The quality is outside [0, 1], or the box is empty, not finite or larger than any frame.
+    """
+    if not 0.0 <= quality <= 1.0:
+        raise ObservationError(f"quality {quality}, wanted 0 to 1")
+    if not (0.0 < box.width_px < _LARGEST_FRAME_PX and 0.0 < box.height_px < _LARGEST_FRAME_PX):
+        raise ObservationError(f"box {tuple(box)} is empty or not finite")
 
 
 class SpooledObservation(NamedTuple):

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from protos import common_pb2, ingest_pb2
 from reid.embedding import pack, unpack
 from reid.errors import EmbeddingError, ObservationError
-from reid.types import Box, Observation, ReleaseRef, SpooledObservation
-
-_LARGEST_FRAME_PX = 1e5
+from reid.types import Box, Observation, ReleaseRef, SpooledObservation, check_storable
 
 
 def box_to_proto(box: Box) -> common_pb2.Box:
@@ -61,17 +59,14 @@ def observation_from_proto(message: ingest_pb2.Observation, *, camids: Sequence[
     Raises:
         ObservationError: The embedding, the quality, the box or the camera is not valid; the sequence number is named.
     """
+    box = box_from_proto(message.box)
     try:
         embedding = unpack(message.embedding, dim=dim)
-    except EmbeddingError as error:
+        check_storable(box, message.quality)
+    except (EmbeddingError, ObservationError) as error:
         raise ObservationError(f"observation {message.seq}: {error}") from None
     if message.camera_index >= len(camids):
         raise ObservationError(f"observation {message.seq}: camera {message.camera_index} of {len(camids)} announced")
-    if not 0.0 <= message.quality <= 1.0:
-        raise ObservationError(f"observation {message.seq}: quality {message.quality}, wanted 0 to 1")
-    box = box_from_proto(message.box)
-    if not (0.0 < box.width_px < _LARGEST_FRAME_PX and 0.0 < box.height_px < _LARGEST_FRAME_PX):
-        raise ObservationError(f"observation {message.seq}: box {tuple(box)} is empty or not finite")
     observation = Observation(
         camid=camids[message.camera_index],
         tracklet_id=message.tracklet_id,

@@ -12,7 +12,7 @@ FORMS = (
 
 _STREAM = re.compile(r"(rtsps?|https?)://", re.IGNORECASE)
 _NETWORK = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_WEBCAM = "webcam:"
+_WEBCAM = re.compile(r"webcam:\d+")
 _SIMULATED = "sim:"
 
 
@@ -23,7 +23,7 @@ def is_stream(uri: str) -> bool:
 
 def is_webcam(uri: str) -> bool:
     """True for cameras at this machine."""
-    return uri.startswith(_WEBCAM)
+    return _WEBCAM.fullmatch(uri) is not None
 
 
 def is_simulated(uri: str) -> bool:

@@ -18,6 +18,12 @@ def _utc_us() -> int:
     return time.time_ns() // 1000
 
 
+def _open_device(number: int) -> cv2.VideoCapture:
+    # OpenCV would write a dozen lines of its own to stderr for each attempt, across the live view; ours says it in one.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2.VideoCapture(number)
+
+
 class WebcamSource:
     """Reads a webcam.
 
@@ -37,7 +43,7 @@ class WebcamSource:
         uri: str,
         *,
         now_us: Callable[[], int] = _utc_us,
-        open_device: Callable[[int], cv2.VideoCapture] = cv2.VideoCapture,
+        open_device: Callable[[int], cv2.VideoCapture] = _open_device,
     ) -> None:
         number = uri.removeprefix("webcam:")
         if not number.isdecimal():

@@ -27,6 +27,7 @@ class FakeServer(ingest_pb2_grpc.IngestServiceServicer):
         repeats_acks: Sends every acknowledgement twice.
         rejected_seqs: Refused for good.
         overacks: Acknowledges what was never sent.
+        served_space: Refuses batches of any other; empty to take all.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class FakeServer(ingest_pb2_grpc.IngestServiceServicer):
         self.repeats_acks = False
         self.rejected_seqs: set[int] = set()
         self.overacks = False
+        self.served_space = ""
         self.hellos: list[ingest_pb2.Hello] = []
         self.batches: list[ingest_pb2.ObservationBatch] = []
         self.received: list[int] = []
@@ -77,6 +79,8 @@ class FakeServer(ingest_pb2_grpc.IngestServiceServicer):
             self._closing.wait(0.01)
         yield self._welcome(hello)
         for number, request in enumerate(request_iterator, start=1):
+            if self.served_space not in ("", request.batch.space):
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"serves {self.served_space!r}")
             self._store(hello.spool_id, request.batch)
             if number == self.break_before_ack:
                 self.break_before_ack = 0

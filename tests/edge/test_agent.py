@@ -108,6 +108,16 @@ def test_crops_are_kept_when_asked_for(tmp_path, make_settings):
     assert len(list((tmp_path / "crops" / "cam1").glob("*.jpg"))) == 2
 
 
+@pytest.mark.parametrize("part", ["edge.camera.CameraWorker", "edge.spool_writer.SpoolWriter", "edge.uplink.Uplink"])
+def test_unforeseen_end_of_a_thread_ends_the_agent_with_its_reason(monkeypatch, make_settings, part):
+    def fail(self, stop):
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(f"{part}.run", fail)
+    with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+        run(make_settings(once=False))
+
+
 def test_altered_release_is_refused_at_start(tiny_release, make_settings):
     with (tiny_release.folder / MODEL_FILE).open("ab") as file:
         file.write(b"x")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from fakes_source import LONG_S, FakeClock, FakeSource, Hang, Opener, make_frame
+from structlog.testing import capture_logs
 
 from edge.capture import Capture, CaptureSettings
 from edge.connection import CaptureCounts
@@ -81,6 +82,20 @@ def test_a_camera_that_is_away_at_the_start_is_waited_for(hang: Hang) -> None:
     capture = capture_of(opener, is_live=True)
     assert take(capture).index == 0
     assert capture.counts == CaptureCounts(frames=1)
+
+
+def test_why_a_camera_is_away_is_known_while_it_is_and_logged_once(hang: Hang) -> None:
+    opener = Opener(*[SourceError("away")] * 3, SourceError("refused"), FakeSource([hang, make_frame(0)], is_live=True))
+    capture = capture_of(opener, is_live=True)
+    with capture_logs() as logs:
+        while not hang.begun.is_set():
+            capture.next_frame(0)
+        assert str(capture.failure) == "refused"
+        hang.released.set()
+        take(capture)
+    assert capture.failure is None
+    warnings = [(line["event"], line.get("reason")) for line in logs if line["log_level"] != "debug"]
+    assert warnings == [("camera lost", "away"), ("camera lost", "refused"), ("camera is back", None)]
 
 
 def test_a_camera_is_not_opened_again_before_the_back_off_has_passed() -> None:

@@ -17,6 +17,10 @@ def kept_level(path):
     return round(float(cv2.imread(str(path)).mean()))
 
 
+def raise_full(path, content):
+    raise OSError("disk full")
+
+
 @pytest.fixture
 def store(tmp_path):
     return CropStore(tmp_path / "crops", limit_bytes=1 << 20)
@@ -49,6 +53,19 @@ def test_crops_of_earlier_runs_count_and_leave_first(tmp_path, rng):
     again = CropStore(tmp_path, limit_bytes=50_000)
     again.offer(make_observation(2), noise)
     assert [path.stem for path in tmp_path.glob("cam1/*.jpg")] == ["2"]
+
+
+def test_crop_that_could_not_be_replaced_still_counts_towards_the_bound(tmp_path, rng, monkeypatch):
+    noise = rng.integers(0, 256, (256, 128, 3), dtype=np.uint8)
+    store = CropStore(tmp_path, limit_bytes=80_000)
+    store.offer(make_observation(1, quality=0.1), noise)
+    with monkeypatch.context() as broken_disk:
+        broken_disk.setattr("edge.crops.write_atomic", raise_full)
+        with pytest.raises(OSError, match="full"):
+            store.offer(make_observation(1, quality=0.9), noise)
+    for number in range(2, 12):
+        store.offer(make_observation(number), noise)
+    assert sum(path.stat().st_size for path in tmp_path.glob("cam1/*.jpg")) <= 80_000
 
 
 def test_impossible_folder_is_a_clear_error(tmp_path):

@@ -13,6 +13,7 @@ from fakes_server import FakeServer
 from sequences import write_sequence
 
 from edge.cli import main
+from edge.errors import SpoolError
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +87,7 @@ def test_missing_video_is_one_clear_error(capsys, arguments):
         (["--release", "no/such/release"], "is no release"),
         (["--detector", "no/such.onnx"], "no/such.onnx"),
         (["--config", "no/such.toml"], "cannot read config file"),
+        (["--log-level", "loud"], "wanted one of debug, info, warning, error"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, changes, message):
@@ -95,6 +97,28 @@ def test_wrong_usage_is_one_line(capsys, arguments, changes, message):
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_help_teaches_by_examples(capsys):
+    _, out, _ = run(capsys, "run", "--help")
+    for words in ("osprey-edge run --camera door=rtsp://", "config validate edge.toml", "webcam:NUMBER", "det.txt"):
+        assert words in " ".join(out.split())
+
+
+def test_once_fails_when_observations_were_lost(capsys, arguments, monkeypatch):
+    def append(self, observations, *, space):
+        raise SpoolError("database or disk is full")
+
+    monkeypatch.setattr("edge.spool.Spool.append", append)
+    code, out, err = run(capsys, *arguments, "--once", "--json")
+    assert (code, json.loads(out.splitlines()[-1])["acknowledged"]) == (2, 0)
+    assert "observations could not be written" in err
+
+
+def test_closed_stderr_stops_nothing(arguments, server):
+    command = [sys.executable, "-m", "edge", *arguments, "--once", "--json"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], stdout=subprocess.PIPE, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["acknowledged"] == server.num_stored > 0
 
 
 def test_config_file_is_judged(capsys, tmp_path, tiny_release):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 from rich.console import Console
@@ -26,6 +27,7 @@ REPORT = AgentReport(
     spooled=8,
     lost=0,
     spool_dropped=0,
+    faults={},
     sent=8,
     acknowledged=4321,
     rejected=0,
@@ -43,6 +45,17 @@ def test_live_view_names_cameras_figures_and_the_trouble():
     Console(file=screen, width=120).print(progress_table(REPORT))
     for word in ("door", "1,234", "4,321 acknowledged", "4 waiting", "no route"):
         assert word in screen.getvalue()
+
+
+def test_live_view_says_in_words_what_is_lost_and_why():
+    camera = dataclasses.replace(CAMERA, failure="webcam:0 cannot be opened")
+    report = dataclasses.replace(
+        REPORT, cameras={"door": camera}, lost=3, spool_dropped=1200, rejected=1, problem="[/red] no [bold] markup"
+    )
+    screen = io.StringIO()
+    Console(file=screen, width=120).print(progress_table(report))
+    for words in ("camera door: webcam:0 cannot", "3 observations not written", "1,200 obs", "[/red] no [bold] markup"):
+        assert words in screen.getvalue()
 
 
 def test_report_is_plain_data():

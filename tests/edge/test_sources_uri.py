@@ -12,6 +12,7 @@ from edge.sources.uri import is_live, masked
         ("RTSPS://host/1", True),
         ("https://host/mjpeg", True),
         ("webcam:0", True),
+        ("webcam:front", False),
         ("sim:?seed=1", False),
         ("videos/a.mp4", False),
         ("rtsp.mp4", False),

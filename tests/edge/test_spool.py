@@ -18,6 +18,7 @@ from makers import make_observation, unit_vector
 from edge.errors import SpoolError
 from edge.spool import Spool
 from reid.errors import ObservationError
+from reid.types import Box
 
 ROOMY = 1 << 30
 
@@ -124,6 +125,13 @@ def test_other_process_cannot_use_the_same_spool(tmp_path, spool):
         Spool(tmp_path / "edge.spool", limit_bytes=ROOMY)
 
 
+@pytest.mark.parametrize("changes", [{"quality": 1.5}, {"quality": math.nan}, {"box": Box(5, 5, 5, 9)}], ids=str)
+def test_what_every_server_refuses_never_gets_in(spool, changes):
+    with pytest.raises(ObservationError, match="cam1 tracklet 1"):
+        spool.append([make_observation(1, **changes)], space="s1")
+    assert spool.depth == 0
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 3.0], ids=["nan", "inf", "not unit norm"])
 def test_broken_embedding_never_gets_in(spool, bad):
     broken = np.full(8, bad, dtype=np.float32)
@@ -215,6 +223,14 @@ def test_spool_keeps_order_after_power_loss(tmp_path):
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) >= last
     assert len(seqs) % 3 == 0  # transactions are whole
+
+
+def test_row_that_the_disk_has_damaged_is_dropped_and_stands_in_nobodys_way(spool):
+    fill(spool, 5)
+    spool._connection.execute("UPDATE observations SET embedding = x'00' WHERE seq IN (1, 4)")
+    batch = spool.read_batch(0, 10)
+    assert [spooled.seq for spooled in batch.observations] == [2, 3, 5]
+    assert (spool.depth, spool.dropped) == (3, 2)
 
 
 operation = st.one_of(

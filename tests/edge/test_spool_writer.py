@@ -72,6 +72,24 @@ def test_crop_that_cannot_be_written_costs_only_the_crop(desk, tmp_path):
     assert (desk.spool.depth, desk.writer.faults.counts) == (1, {"crop": 1})
 
 
+def test_unforeseen_fault_costs_one_write_and_the_writer_goes_on(desk):
+    desk.put(make_observation(1, box=None), crop=np.zeros((256, 128, 3), np.uint8))
+    desk.writer.step(timeout_s=0.0)
+    desk.put(make_observation(2), crop=np.zeros((0, 0, 3), np.uint8))
+    desk.writer.step(timeout_s=0.0)
+    assert desk.writer.faults.counts == {"unexpected": 1, "crop": 1}
+    assert (desk.writer.num_lost, desk.spool.depth) == (1, 1)
+
+
+def test_nobody_waits_for_room_once_the_writer_has_ended(desk):
+    stop = threading.Event()
+    stop.set()
+    desk.writer.run(stop)
+    for number in range(2000):
+        desk.outbox.put(Outgoing(make_observation(number)), may_wait=True)
+    assert desk.outbox.num_displaced > 0
+
+
 def test_stopping_empties_the_outbox_first(desk):
     stop = threading.Event()
     stop.set()

@@ -235,6 +235,26 @@ def test_older_space_travels_under_its_own_name(server, spool, connect):
     assert [(batch.space, len(batch.observations)) for batch in server.batches] == [("s0", 5), ("s1", 5)]
 
 
+def test_refused_older_space_is_named_with_the_way_out_and_blocks_nobody_for_ever(server, spool, connect):
+    server.served_space = "s1"
+    fill(spool, 5, space="s0")
+    fill(spool, 5, space="s1")
+    uplink = connect()
+    turn_until(uplink, lambda: uplink.refusal)
+    assert "older space 's0'" in uplink.status.problem
+    assert "another spool file" in uplink.status.problem
+    server.served_space = ""
+    turn_until(uplink, lambda: spool.depth == 0)
+
+
+def test_refusal_of_the_present_space_is_the_servers_own_words(server, spool, connect):
+    server.served_space = "s9"
+    fill(spool, 5, space="s1")
+    uplink = connect()
+    turn_until(uplink, lambda: uplink.refusal)
+    assert uplink.status.problem.endswith("serves 's9'")
+
+
 def test_camera_that_is_no_longer_configured_is_still_announced(server, spool, connect):
     fill(spool, 3, camid="garage")
     uplink = connect()

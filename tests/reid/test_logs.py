@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 import structlog
 
-from reid.logs import configure_logs
+from reid.errors import ConfigError
+from reid.logs import LogStream, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +33,39 @@ def test_lines_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -
     assert "chatter" not in err
     assert "work lost" in err
     assert "camid=c2" in err
+
+
+class Broken(io.StringIO):
+    """A stream that fails in the way it is told to."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    def write(self, text: str) -> int:
+        raise self._error
+
+    def isatty(self) -> bool:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), ValueError("closed"), SystemExit(1)])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_line_that_cannot_be_written_is_lost_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, as_json: bool
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken(error))
+    configure_logs(as_json=as_json)
+    structlog.get_logger("x").warning("camera lost", camid="c1")
+
+
+def test_a_process_without_stderr_logs_nowhere() -> None:
+    stream = LogStream(None)
+    stream.write("line")
+    stream.flush()
+    assert not stream.isatty()
+
+
+def test_unknown_level_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'loud': wanted one of debug, info, warning, error"):
+        configure_logs(level="loud")

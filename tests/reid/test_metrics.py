@@ -102,6 +102,11 @@ def test_nothing_to_score_is_an_error() -> None:
         score_similarities(similarity, labels([1], [1]), labels([1], [1]))
 
 
+def test_a_gallery_of_junk_alone_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nothing can be scored"):
+        score_similarities(np.zeros((1, 1), dtype=np.float32), labels([1], [1]), labels([-1], [2]))
+
+
 def test_labels_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="1 queries and 2 gallery rows, but labels for 1 and 1"):
         score_similarities(np.zeros((1, 2), dtype=np.float32), labels([1], [1]), labels([1], [2]))

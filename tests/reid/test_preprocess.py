@@ -85,6 +85,15 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_unread(side_px: int) 
         decode_image(bomb.getvalue(), name="bomb.png")
 
 
+def test_a_picture_whose_reader_stumbles_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise NotImplementedError("unknown pixel format")
+
+    monkeypatch.setattr("reid.preprocess.Image.open", stumble)
+    with pytest.raises(ImageError, match="no readable picture"):
+        decode_image(b"DDS ", name="probe.dds")
+
+
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"cannot read picture .*gone\.jpg"):
         read_image(tmp_path / "gone.jpg")

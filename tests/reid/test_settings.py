@@ -34,6 +34,11 @@ def test_command_line_wins_over_environment_wins_over_file(tmp_path: Path) -> No
     assert agent == Agent(edge_id="from-cli", spool=Spool(path="file.db", limit_bytes=7))
 
 
+def test_variables_for_a_section_and_for_a_key_in_it_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="OSPREY_EDGE_SPOOL__PATH: another variable gives 'spool' a value"):
+        load(tmp_path, "", {"OSPREY_EDGE_SPOOL": "x", "OSPREY_EDGE_SPOOL__PATH": "y"})
+
+
 def test_overrides_that_were_not_given_change_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, 'edge_id = "a"', None, edge_id=None, spool={"path": None}).edge_id == "a"
 
