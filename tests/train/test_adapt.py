@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from fakes_dataset import people_in_memory
+from fakes_network import seeded_osnet
+
+from train.adapt import Adapter, AdaptSettings, SiteCrops, make_method
+from train.checkpoint import load_osnet, read_checkpoint, save_checkpoint
+from train.commands_adapt import site_of
+from train.errors import CheckpointError, TrainingError
+from train.methods.camera_aware import CameraAware, CameraAwareConfig
+from train.methods.cluster_contrast import ClusterContrastConfig
+from train.optimiser import OptimiserSettings
+from train.pseudo_labels import ClusterSettings
+from train.run_folder import RunFolder
+
+SITE = site_of(people_in_memory(num_pids=8, num_crops=10))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> AdaptSettings:
+    save_checkpoint(tmp_path / "init.pt", seeded_osnet())
+    return AdaptSettings(
+        init=str(tmp_path / "init.pt"),
+        num_epochs=2,
+        num_iterations=3,
+        num_ids=3,
+        num_crops=2,
+        precision="fp32",
+        clusters=ClusterSettings(k1=8, k2=2, eps=0.6, min_samples=2),
+    )
+
+
+def adapter_in(folder: Path, settings: AdaptSettings, site: SiteCrops = SITE, **options: object) -> Adapter:
+    return Adapter(settings, site, RunFolder(folder, settings.model_dump(mode="json")), **options)  # type: ignore[arg-type]
+
+
+def losses_of(adapter: Adapter) -> list[float]:
+    return [line["loss"] for line in adapter.history]
+
+
+def test_a_run_reports_each_epoch_and_leaves_weights_behind(tmp_path: Path, settings: AdaptSettings) -> None:
+    adapter = adapter_in(tmp_path / "run", settings)
+    assert adapter.run(threading.Event())
+    first = adapter.history[0]
+    assert first["num_clusters"] >= 3
+    assert 0 <= first["noise_share"] < 1
+    assert 0 < first["pair_precision"] <= 1
+    assert {"embed_s", "cluster_s", "train_s", "cross_camera_share"} <= first.keys()
+    start, end = (read_checkpoint(path).state for path in (tmp_path / "init.pt", tmp_path / "run" / "final.pt"))
+    assert not torch.equal(start["conv1.conv.weight"], end["conv1.conv.weight"])
+    assert load_osnet(read_checkpoint(tmp_path / "run" / "final.pt")).architecture.name == "osnet_x0_25"
+
+
+def test_same_seed_gives_the_same_losses_and_another_seed_others(tmp_path: Path, settings: AdaptSettings) -> None:
+    runs = [adapter_in(tmp_path / name, settings) for name in ("a", "b")]
+    runs.append(adapter_in(tmp_path / "c", settings.model_copy(update={"seed": 2})))
+    for run in runs:
+        run.run(threading.Event())
+    assert losses_of(runs[0]) == losses_of(runs[1])
+    assert losses_of(runs[0]) != losses_of(runs[2])
+
+
+def test_a_run_broken_off_goes_on_to_the_same_losses(tmp_path: Path, settings: AdaptSettings) -> None:
+    with_mean = settings.model_copy(update={"ema_decay": 0.9})
+    whole = adapter_in(tmp_path / "whole", with_mean)
+    whole.run(threading.Event())
+    stop = threading.Event()
+
+    def stop_in_second_epoch(epoch: int, step: int, loss: float) -> None:
+        if epoch == 2:
+            stop.set()
+
+    assert not adapter_in(tmp_path / "parts", with_mean).run(stop, stop_in_second_epoch)
+    rest = adapter_in(tmp_path / "parts", with_mean)
+    assert rest.run(threading.Event())
+    assert losses_of(rest) == losses_of(whole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": ClusterContrastConfig(update_rule="average")},
+        {"camera_aware": CameraAwareConfig(weight=0.5)},
+        {"use_tracklets": True},
+    ],
+    ids=["cluster-contrast", "camera-aware", "tracklets"],
+)
+def test_variants_run_to_the_end(tmp_path: Path, settings: AdaptSettings, change: dict[str, object]) -> None:
+    assert adapter_in(tmp_path / "run", settings.model_copy(update=change)).run(threading.Event())
+
+
+def test_scores_are_asked_for_at_intervals_and_at_the_end(tmp_path: Path, settings: AdaptSettings) -> None:
+    longer = settings.model_copy(update={"num_epochs": 3, "num_iterations": 1})
+    adapter = adapter_in(tmp_path / "run", longer, evaluate=lambda network: {"mAP": 0.5}, evaluate_every=2)
+    adapter.run(threading.Event())
+    assert ["mAP" in line for line in adapter.history] == [False, True, True]
+
+
+def test_nothing_clusters_stops_before_any_step(tmp_path: Path, settings: AdaptSettings) -> None:
+    hopeless = settings.model_copy(update={"clusters": ClusterSettings(k1=2, k2=1, min_samples=40)})
+    with pytest.raises(TrainingError, match="0 clusters"):
+        adapter_in(tmp_path / "run", hopeless).run(threading.Event(), pytest.fail)
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path: Path, settings: AdaptSettings) -> None:
+    absurd = OptimiserSettings(kind="adam", peak_lr=1e30, warmup_share=0.0)
+    with pytest.raises(TrainingError, match=r"loss is nan in epoch 1, step 2.*lower peak_lr"):
+        adapter_in(tmp_path / "run", settings.model_copy(update={"optimiser": absurd})).run(threading.Event())
+    assert not (tmp_path / "run" / "final.pt").exists()
+
+
+def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path: Path, settings: AdaptSettings) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    save_checkpoint(folder / "checkpoint.pt", seeded_osnet(), training={"something": 1})
+    with pytest.raises(CheckpointError, match="does not belong to this run"):
+        adapter_in(folder, settings)
+
+
+def test_camera_aware_proxies_wrap_the_method_only_with_a_weight(settings: AdaptSettings) -> None:
+    assert not isinstance(make_method(settings), CameraAware)
+    assert isinstance(make_method(settings.model_copy(update={"camera_aware": CameraAwareConfig()})), CameraAware)

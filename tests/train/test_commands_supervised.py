@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from fakes_dataset import people_in_memory, write_people
+
+from reid.errors import ConfigError
+from train import commands_supervised, datasets, supervised
+from train.augment import AugmentSettings
+from train.cli import main
+from train.commands_supervised import run_config, stop_on_signals
+from train.recipes.default_release import default_release
+from train.supervised import Stage, SupervisedSettings
+
+
+def tiny_recipe() -> SupervisedSettings:
+    stage = Stage(num_epochs=1, height_px=64, width_px=32, num_ids=3, num_crops=2)
+    return SupervisedSettings(stages=(stage,), precision="fp32", augment=AugmentSettings(erase=0))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()  # the commands point the logs at a stderr that ends with the test
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command line for a small run on a data set that looks like Market-1501."""
+    write_people(tmp_path / "data", num_pids=3, num_crops=4)
+    monkeypatch.setenv("GLIBC_TUNABLES", "")  # or the command would start the tests again
+    monkeypatch.setitem(commands_supervised.RECIPES, "tiny", tiny_recipe)
+    monkeypatch.setitem(datasets.READERS, "market1501", datasets.read_market_folder)
+    places = ["--data-root", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    return ["supervised", "--recipe", "tiny", *places]
+
+
+def test_run_ends_with_weights_and_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--seed", "7", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert Path(printed["final"]).is_file()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["recipe"], config["settings"]["seed"], config["data"]["num_crops"]) == ("tiny", 7, 12)
+
+
+def test_a_stopped_run_says_how_to_go_on(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervised.SupervisedTrainer, "run", lambda *_: False)
+    with pytest.raises(SystemExit, match="130"):
+        main(arguments)
+    assert "stopped; the same command goes on from" in capsys.readouterr().err
+
+
+def test_an_unknown_recipe_is_named_with_those_there_are(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="unknown recipe 'gourmet'; known: default-release"):
+        commands_supervised.supervised(Path("d"), Path("o"), recipe="gourmet")
+
+
+def test_a_recipe_that_goes_on_wants_weights(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="'default-release-full-size' goes on from weights: give them with --init"):
+        commands_supervised.supervised(Path("d"), Path("o"), recipe="default-release-full-size")
+
+
+def test_ctrl_c_sets_the_event_once_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signals() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(5)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_default_recipe_and_its_data_are_kept_whole() -> None:
+    crops = people_in_memory(num_pids=4, num_crops=2)
+    config = run_config("default-release", default_release(), crops, dataset="market1501", split="all")
+    assert SupervisedSettings.model_validate(json.loads(json.dumps(config["settings"]))) == default_release()
+    assert config["data"] == {"dataset": "market1501", "split": "all", "num_crops": 8, "num_pids": 4}

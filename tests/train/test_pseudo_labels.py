@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reid.embedding import normalise
+from train.errors import TrainingError
+from train.pseudo_labels import (
+    ClusterSettings,
+    PseudoLabels,
+    cross_camera_share,
+    make_pseudo_labels,
+    neighbouring_clusters,
+    pair_scores,
+    spread_over_tracklets,
+)
+
+
+def people(num_people: int, *, crops: int = 10, noise: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features of persons, `crops` each, and their pids."""
+    rng = np.random.default_rng(seed)
+    pids = np.repeat(np.arange(num_people), crops)
+    feats = rng.standard_normal((num_people, 32))[pids] + noise * rng.standard_normal((len(pids), 32))
+    return normalise(feats), pids
+
+
+def test_well_separated_people_are_found_with_their_scores() -> None:
+    feats, pids = people(12)
+    camids = np.arange(len(pids)) % 3
+    labels = make_pseudo_labels(feats, camids, ClusterSettings(k1=10, k2=3), least_clusters=4, pids_N=pids)
+    assert labels.num_clusters == 12
+    assert (labels.noise_share, labels.cross_camera_share) == (0.0, 1.0)
+    assert (labels.pair_precision, labels.pair_recall) == (1.0, 1.0)
+
+
+def test_scores_are_not_a_number_where_no_pid_is_known() -> None:
+    feats, pids = people(12)
+    labels = make_pseudo_labels(feats, pids * 0, ClusterSettings(k1=10, k2=3), least_clusters=4)
+    assert np.isnan(labels.pair_precision)
+    assert np.isnan(labels.pair_recall)
+
+
+def test_too_strict_a_distance_is_relaxed_and_said() -> None:
+    feats, pids = people(12, noise=0.8)
+    strict = ClusterSettings(k1=10, k2=3, eps=0.01)
+    labels = make_pseudo_labels(feats, pids * 0, strict, least_clusters=8)
+    assert labels.eps > 0.01
+    assert labels.num_clusters >= 8
+
+
+def test_all_noise_stops_with_advice() -> None:
+    lone = normalise(np.eye(20))
+    with pytest.raises(TrainingError, match=r"20 crops give 0 clusters .* add crops"):
+        make_pseudo_labels(lone, np.zeros(20, np.int64), ClusterSettings(k1=4, k2=1, min_samples=6), least_clusters=2)
+
+
+def test_people_known_to_differ_are_kept_apart() -> None:
+    feats, pids = people(6)
+    feats[pids == 1] = feats[pids == 0]
+    apart = np.argwhere((pids == 0)[:, None] & (pids == 1)[None, :])
+    labels = make_pseudo_labels(feats, pids * 0, ClusterSettings(k1=10, k2=3), least_clusters=2, cannot_link=apart)
+    shared = set(labels.labels_N[pids == 0]) & set(labels.labels_N[pids == 1])
+    assert shared <= {-1}
+
+
+def test_cross_camera_share_counts_clusters_not_crops() -> None:
+    labels, camids = np.array([0, 0, 0, 1, 1, -1]), np.array([1, 1, 2, 1, 1, 2])
+    assert cross_camera_share(labels, camids) == 0.5
+    assert cross_camera_share(np.array([-1, -1]), np.array([1, 2])) == 0.0
+
+
+def test_pair_scores_by_hand() -> None:
+    # Guessed pairs: 3 in label 0, of which 1 true. True pairs: (0,1) and (2,3): 2, of which 1 guessed.
+    precision, recall = pair_scores(np.array([0, 0, 0, -1]), np.array([5, 5, 6, 6]))
+    assert (precision, recall) == (1 / 3, 1 / 2)
+
+
+def test_outliers_guess_nothing() -> None:
+    assert pair_scores(np.array([-1, -1]), np.array([5, 5])) == (1.0, 0.0)
+
+
+def test_neighbouring_clusters_are_the_nearest_ones_without_outliers() -> None:
+    angles = np.array([0.0, 0.1, 0.2, 0.25, 1.5, 1.6, 3.0])
+    feats = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    near, labels = neighbouring_clusters(feats, np.array([0, 0, 1, 1, 2, 2, -1]), count=2)
+    np.testing.assert_array_equal(near, feats[:4])
+    assert labels.tolist() == [0, 0, 1, 1]
+
+
+def test_tracklets_hand_their_label_to_crops_that_did_not_cluster() -> None:
+    labels = PseudoLabels(np.array([0, 0, -1, -1, -1, 1, 1, -1]), 0.4, 0.0, 1.0, 1.0)
+    spread = spread_over_tracklets(labels, np.array([5, 5, 5, 6, 6, 7, 7, 6]))
+    assert spread.labels_N.tolist() == [0, 0, 0, -1, -1, 1, 1, -1]

@@ -1,0 +1,277 @@
+"""Adaptation of an OSNet to a site without labels: cluster, contrast against the clusters, repeat.
+
+Each epoch embeds all crops, clusters them into pseudo labels, lets the method build its memory, and takes a number of
+steps on P x K batches of pseudo labels. Optimiser and schedule go on across epochs.
+
+A run is a function of its settings and its crops: batches follow from (seed, epoch), changes to crops from (seed,
+epoch, step), clusters from the weights. Checkpoints are written between epochs; a run that was broken off repeats the
+epoch it was in and goes on to the losses it would have had.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import structlog
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from reid.settings import Settings
+from reid.types import FloatArray, IntArray, UInt8Array
+from train.augment import AugmentSettings, augment
+from train.checkpoint import Checkpoint, load_osnet, read_checkpoint
+from train.embed import embed_crops
+from train.learner import Learner, Precision
+from train.methods.camera_aware import CameraAware, CameraAwareConfig
+from train.methods.cluster_contrast import ClusterContrast, ClusterContrastConfig
+from train.methods.ise import Ise, IseConfig
+from train.methods.method import Batch, Method
+from train.optimiser import OptimiserSettings
+from train.osnet import OSNet
+from train.pseudo_labels import ClusterSettings, PseudoLabels, make_pseudo_labels, spread_over_tracklets
+from train.run_folder import RunFolder
+from train.sampler import balanced_batches
+
+logger = structlog.get_logger(__name__)
+
+MethodConfig = Annotated[ClusterContrastConfig | IseConfig, Field(discriminator="method")]
+
+
+class AdaptSettings(Settings):
+    """Everything that an adaptation run depends on, save the data."""
+
+    init: str = ""
+    """Checkpoint to start from; needed."""
+    architecture: str = ""
+    """Of the checkpoint; ours know it themselves."""
+    seed: int = 1
+    num_epochs: int = Field(default=20, gt=0)
+    num_iterations: int = Field(default=50, gt=0)
+    """Steps in an epoch."""
+    num_ids: int = Field(default=16, gt=1)
+    """Clusters in a batch."""
+    num_crops: int = Field(default=4, gt=0)
+    """Crops of each cluster in a batch."""
+    method: MethodConfig = IseConfig()
+    camera_aware: CameraAwareConfig = CameraAwareConfig(weight=0.0)
+    use_tracklets: bool = False
+    """Crops of a tracklet share the label of its majority."""
+    clusters: ClusterSettings = ClusterSettings()
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the running mean of the weights that stays at each step; the mean is what is kept. 0 switches it off."""
+    precision: Precision = "bf16"
+    optimiser: OptimiserSettings = OptimiserSettings(
+        kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.0, schedule="step", drop_at=0.65
+    )
+    augment: AugmentSettings = AugmentSettings(brightness=0, contrast=0, colour_cast=0)
+
+
+@dataclass(frozen=True)
+class SiteCrops:
+    """Unlabelled crops of a site, with what a site knows about them.
+
+    Attributes:
+        crops: uint8 (N, 256, 128, 3) BGR.
+        camids: (N,) int64.
+        tracklets: (N,) int64, the tracklet of each crop.
+        pids: (N,) int64 where identities are known, for reporting only; or None.
+    """
+
+    crops: UInt8Array
+    camids: IntArray
+    tracklets: IntArray
+    pids: IntArray | None = None
+
+
+Evaluate = Callable[[OSNet], dict[str, float]]
+OnStep = Callable[[int, int, float], None]
+"""Called after each step with the epoch from 1, the step from 1, and the loss."""
+
+
+class Adapter:
+    """One run. Continues from the folder's checkpoint if there is one.
+
+    Args:
+        settings: The whole config.
+        site: What to adapt on.
+        folder: Where checkpoints and metrics go.
+        evaluate: Scores of a network, asked after every `evaluate_every` epochs and the last; or None.
+        evaluate_every: Epochs.
+
+    Raises:
+        CheckpointError: `settings.init` or the folder's checkpoint cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        settings: AdaptSettings,
+        site: SiteCrops,
+        folder: RunFolder,
+        *,
+        evaluate: Evaluate | None = None,
+        evaluate_every: int = 5,
+        device: str = "cpu",
+    ) -> None:
+        self._settings = settings
+        self._site = site
+        self._folder = folder
+        self._evaluate = evaluate
+        self._evaluate_every = evaluate_every
+        self._method = make_method(settings)
+        self._epochs_done = 0
+        self._history: list[dict[str, Any]] = []
+        torch.manual_seed(settings.seed)
+        self._learner = Learner(
+            load_osnet(read_checkpoint(Path(settings.init)), settings.architecture),
+            settings.optimiser,
+            ema_decay=settings.ema_decay,
+            precision=settings.precision,
+            device=device,
+        )
+        checkpoint = folder.load_checkpoint()
+        if checkpoint is not None:
+            self._restore(checkpoint)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One line of figures per finished epoch."""
+        return list(self._history)
+
+    def run(self, stop: threading.Event, on_step: OnStep = lambda epoch, step, loss: None) -> bool:
+        """Adapt to the end, or until the event is set; the folder keeps the last finished epoch to go on from.
+
+        Returns:
+            True if the run is complete; its weights are then in the folder's `final.pt`.
+
+        Raises:
+            TrainingError: Nothing clusters, or the loss is not finite; the folder keeps its last good checkpoint.
+        """
+        while self._epochs_done < self._settings.num_epochs:
+            figures = self._run_epoch(stop, on_step)
+            if figures is None:
+                return False
+            self._finish_epoch(figures)
+        self._folder.save_final(self._learner.kept)
+        return True
+
+    def embed(self) -> FloatArray:
+        """Embeddings of the site's crops by the weights as they stand: (N, 512) float32, unit norm."""
+        return embed_crops(self._learner.kept, self._site.crops, precision=self._settings.precision)
+
+    def cluster(self, feats: FloatArray) -> PseudoLabels:
+        """Pseudo labels of the site's crops from their embeddings, as the next epoch would use them.
+
+        Raises:
+            TrainingError: Next to nothing clusters.
+        """
+        settings, site = self._settings, self._site
+        labels = make_pseudo_labels(
+            feats, site.camids, settings.clusters, least_clusters=settings.num_ids, pids_N=site.pids
+        )
+        return spread_over_tracklets(labels, site.tracklets) if settings.use_tracklets else labels
+
+    def _run_epoch(self, stop: threading.Event, on_step: OnStep) -> dict[str, Any] | None:
+        """Figures of the epoch, or None if stopped before its end."""
+        started = time.perf_counter()
+        feats = self.embed()
+        embedded = time.perf_counter()
+        labels = self.cluster(feats)
+        self._begin(feats, labels.labels_N)
+        clustered = time.perf_counter()
+        losses = self._train(labels.labels_N, stop, on_step)
+        if losses is None:
+            return None
+        return {
+            "epoch": self._epochs_done + 1,
+            "loss": float(np.mean(losses)),
+            "num_clusters": labels.num_clusters,
+            "noise_share": labels.noise_share,
+            "cross_camera_share": labels.cross_camera_share,
+            "eps": labels.eps,
+            **({} if self._site.pids is None else _pair_figures(labels)),
+            "embed_s": embedded - started,
+            "cluster_s": clustered - embedded,
+            "train_s": time.perf_counter() - clustered,
+        }
+
+    def _begin(self, feats: FloatArray, labels: IntArray) -> None:
+        inliers = labels >= 0
+        tensors = (
+            torch.from_numpy(values[inliers]).to(self._learner.device) for values in (feats, labels, self._site.camids)
+        )
+        self._method.begin_epoch(*tensors)
+
+    def _train(self, labels: IntArray, stop: threading.Event, on_step: OnStep) -> list[float] | None:
+        """Losses of the epoch's steps, or None if stopped."""
+        settings, epoch = self._settings, self._epochs_done
+        batches = balanced_batches(
+            labels,
+            self._site.camids,
+            num_batches=settings.num_iterations,
+            num_ids=settings.num_ids,
+            num_crops=settings.num_crops,
+            rng=np.random.default_rng([settings.seed, epoch]),
+        )
+        losses: list[float] = []
+        self._learner.network.train()
+        for step, rows in enumerate(batches):
+            if stop.is_set():
+                return None
+            losses.append(self._step(rows, labels[rows], step))
+            on_step(epoch + 1, step + 1, losses[-1])
+        return losses
+
+    def _step(self, rows: IntArray, labels: IntArray, step: int) -> float:
+        settings, device = self._settings, self._learner.device
+        progress = (self._epochs_done + step / settings.num_iterations) / settings.num_epochs
+        # From 1 on: a seed that ends in 0 is the same as one without, which the plan of the epoch has.
+        rng = np.random.default_rng([settings.seed, self._epochs_done, step + 1])
+        batch = Batch(
+            feats_BD=functional.normalize(
+                self._learner.features(augment(self._site.crops[rows], settings.augment, rng)), dim=1
+            ),
+            labels_B=torch.from_numpy(labels).to(device),
+            camids_B=torch.from_numpy(self._site.camids[rows]).to(device),
+        )
+        loss = self._method.loss(batch, progress=progress)
+        value = self._learner.learn(loss, progress=progress, where=f"epoch {self._epochs_done + 1}, step {step + 1}")
+        self._method.update(batch)
+        return value
+
+    def _finish_epoch(self, figures: dict[str, Any]) -> None:
+        self._epochs_done += 1
+        is_last = self._epochs_done == self._settings.num_epochs
+        if self._evaluate is not None and (is_last or self._epochs_done % self._evaluate_every == 0):
+            figures |= self._evaluate(self._learner.kept)
+        self._history.append(figures)
+        self._save()
+        logger.info("epoch done", **{k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()})
+
+    def _save(self) -> None:
+        progress = {"epochs_done": self._epochs_done, "history": self._history}
+        state = self._learner.state(where=f"epoch {self._epochs_done}")
+        self._folder.save_checkpoint(self._learner.network, {**state, **progress})
+        self._folder.save_metrics(self._history)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        training = self._learner.restore(checkpoint)
+        self._epochs_done, self._history = int(training["epochs_done"]), list(training["history"])
+        logger.info("going on", epoch=self._epochs_done + 1)
+
+
+def make_method(settings: AdaptSettings) -> Method:
+    """The method that the settings name, with camera-aware proxies around it if they have a weight."""
+    config = settings.method
+    method: Method = Ise(config) if isinstance(config, IseConfig) else ClusterContrast(config)
+    return CameraAware(settings.camera_aware, method) if settings.camera_aware.weight else method
+
+
+def _pair_figures(labels: PseudoLabels) -> dict[str, float]:
+    return {"pair_precision": labels.pair_precision, "pair_recall": labels.pair_recall}

@@ -1,0 +1,151 @@
+"""Commands that turn weights into a release: `import-checkpoint` for public ones, `export` for ours."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from reid.cli import print_json, print_warning
+from reid.files import sha256_of
+from reid.release import Release, Thresholds
+from train.checkpoint import Checkpoint, load_osnet, read_checkpoint
+from train.errors import CheckpointError
+from train.export import ReleaseDescription, export_release
+
+UNCALIBRATED_MATCH = 0.60
+_UNCALIBRATED_HOW = "default, not calibrated on any data"
+
+CheckpointArgument = Annotated[Path, typer.Argument(metavar="CKPT", help="Weights in torchreid layout (.pth, .pt).")]
+CheckpointOption = Annotated[
+    Path, typer.Option("--checkpoint", metavar="FILE", help="What a training run left, for example final.pt.")
+]
+Arch = Annotated[str, typer.Option("--arch", help="For example osnet_x0_25, osnet_ibn_x1_0 or osnet_ain_x1_0.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the release, made anew.")]
+Name = Annotated[str, typer.Option("--name", help="Name of the line of releases; by default that of its origin.")]
+Version = Annotated[str, typer.Option("--version", help="Version within the line.")]
+Match = Annotated[
+    float | None,
+    typer.Option(
+        "--match-threshold",
+        min=-1,
+        max=1,
+        help=f"Cosine from which two tracklets are one person; without it {UNCALIBRATED_MATCH}, not calibrated.",
+    ),
+]
+How = Annotated[str, typer.Option("--threshold-how", help="How --match-threshold was found; kept in the manifest.")]
+TrainedOn = Annotated[str, typer.Option("--trained-on", help="Data behind the weights; kept in the manifest.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the release that is in DIR.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
+
+
+def import_checkpoint(
+    checkpoint: CheckpointArgument,
+    arch: Arch,
+    out: Out,
+    name: Name = "",
+    version: Version = "1",
+    match_threshold: Match = None,
+    threshold_how: How = "",
+    trained_on: TrainedOn = "not stated",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a public OSNet checkpoint into a release.
+
+    The weights must fit the architecture key by key; a classifier of any size is left out.
+
+    Example: osprey-train import-checkpoint osnet_x0_25_msmt17.pth --arch osnet_x0_25 --out releases/msmt17
+    """
+    read = read_checkpoint(checkpoint)
+    description = ReleaseDescription(
+        name=name or _as_name(checkpoint.stem),
+        version=version,
+        thresholds=_thresholds(match_threshold, threshold_how),
+        provenance=_provenance("import-checkpoint", checkpoint, trained_on),
+    )
+    _report(_write(read, arch, out, description, force=force), as_json=as_json)
+
+
+def export(
+    checkpoint: CheckpointOption,
+    out: Out,
+    arch: Arch = "",
+    name: Name = "",
+    version: Version = "1",
+    match_threshold: Match = None,
+    threshold_how: How = "",
+    trained_on: TrainedOn = "not stated",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a checkpoint of a training run into a release.
+
+    The checkpoint knows its architecture; --arch, if given, must agree.
+
+    Example: osprey-train export --checkpoint runs/site/final.pt --out releases/site-2 --name site --version 2
+    """
+    read = read_checkpoint(checkpoint)
+    if arch and read.architecture and arch != read.architecture:
+        raise CheckpointError(f"{checkpoint} is of {read.architecture}, not {arch}: leave --arch out")
+    description = ReleaseDescription(
+        name=name or _as_name(checkpoint.resolve().parent.name),
+        version=version,
+        thresholds=_thresholds(match_threshold, threshold_how),
+        provenance=_provenance("export", checkpoint, trained_on),
+    )
+    _report(_write(read, arch, out, description, force=force), as_json=as_json)
+
+
+def _write(checkpoint: Checkpoint, arch: str, out: Path, description: ReleaseDescription, *, force: bool) -> Release:
+    network = load_osnet(checkpoint, arch)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return export_release(network, out, description, force=force)
+
+
+def _thresholds(match: float | None, how: str) -> Thresholds:
+    if match is None:
+        return Thresholds(match=UNCALIBRATED_MATCH, how=_UNCALIBRATED_HOW)
+    return Thresholds(match=match, how=how or "given on the command line")
+
+
+def _provenance(command: str, checkpoint: Path, trained_on: str) -> dict[str, str]:
+    return {
+        "data": trained_on,
+        "command": f"osprey-train {command}",
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": sha256_of(checkpoint),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "osprey": importlib.metadata.version("osprey-reid"),
+        "torch": torch.__version__,
+    }
+
+
+def _as_name(text: str) -> str:
+    """The nearest text that is fit for a release's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._") or "release"
+
+
+def _report(release: Release, *, as_json: bool) -> None:
+    manifest = release.manifest
+    if as_json:
+        print_json(
+            {
+                "release": release.folder,
+                "name": manifest.name,
+                "version": manifest.version,
+                "space": manifest.space,
+                "architecture": manifest.architecture,
+                "dim": manifest.dim,
+                "match_threshold": manifest.thresholds.match,
+            }
+        )
+    else:
+        typer.echo(f"release {release.ref} written to {release.folder}")
+    if manifest.thresholds.how == _UNCALIBRATED_HOW:
+        print_warning(f"match threshold {manifest.thresholds.match} is a default: calibrate it on data like yours")

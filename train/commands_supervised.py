@@ -1,0 +1,140 @@
+"""The command `supervised`: train an OSNet on labelled crops, by a recipe."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reid.cli import EXIT_INTERRUPTED, print_json
+from reid.errors import ConfigError
+from reid.files import sha256_of
+from reid.logs import configure_logs
+from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
+from train.datasets import READERS, SPLITS, pids_of, read_split
+from train.recipes.default_release import default_release, default_release_full_size
+from train.run_folder import RunFolder
+from train.speed import restart_with_fast_malloc
+from train.supervised import Progress as RunProgress
+from train.supervised import SupervisedSettings, SupervisedTrainer
+
+RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
+    "default-release": default_release,
+    "default-release-full-size": default_release_full_size,
+}
+
+RecipeName = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
+DataName = Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(READERS)}.")]
+DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
+SplitName = Annotated[str, typer.Option("--split", help=f"Which identities train: {', '.join(SPLITS)}.")]
+CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
+RunOut = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder of the run; a broken-off run in it goes on.")
+]
+Init = Annotated[Path | None, typer.Option("--init", metavar="CKPT", help="Weights to start from; none: from scratch.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
+
+
+def supervised(
+    data_root: DataRoot,
+    out: RunOut,
+    recipe: RecipeName = "default-release",
+    data: DataName = "market1501",
+    split: SplitName = "all",
+    init: Init = None,
+    seed: Seed = None,
+    device: Device = "cpu",
+    cache: CacheFolder = DEFAULT_CACHE,
+    as_json: AsJson = False,
+) -> None:
+    """Train an OSNet on labelled crops.
+
+    Ctrl-C saves and stops; the same command goes on from there, to the same losses. Make a release of the outcome with
+    'osprey-train export --checkpoint DIR/final.pt'.
+
+    Example: osprey-train supervised --recipe default-release --data-root market1501 --split all --out runs/default
+    """
+    restart_with_fast_malloc()
+    configure_logs()
+    settings = _settings_of(recipe, init, seed)
+    crops = load_crops(read_split(data, data_root, split).train, cache)
+    folder = RunFolder(out, run_config(recipe, settings, crops, dataset=data, split=split))
+    trainer = SupervisedTrainer(settings, crops, folder, device=device)
+    with stop_on_signals() as stop, _progress_bar(settings) as on_step:
+        is_complete = trainer.run(stop, on_step)
+    if not is_complete:
+        typer.echo(f"stopped; the same command goes on from {out}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    last = trainer.history[-1]
+    if as_json:
+        print_json({"final": folder.final_path, **last})
+    else:
+        typer.echo(f"{folder.final_path}: loss {last['loss']:.3f}, training accuracy {last['accuracy']:.1%}")
+
+
+def run_config(
+    recipe: str, settings: SupervisedSettings, crops: CachedCrops, *, dataset: str, split: str
+) -> dict[str, Any]:
+    """Everything that decides a run's outcome, as plain values for its `config.json`."""
+    return {
+        "recipe": recipe,
+        "settings": settings.model_dump(mode="json"),
+        "data": {
+            "dataset": dataset,
+            "split": split,
+            "num_crops": len(crops.samples),
+            "num_pids": len(set(pids_of(crops.samples).tolist())),
+        },
+        "init_sha256": sha256_of(Path(settings.init)) if settings.init else "",
+    }
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that a step is never cut in two; a second Ctrl-C stops at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _settings_of(recipe: str, init: Path | None, seed: int | None) -> SupervisedSettings:
+    if recipe not in RECIPES:
+        raise ConfigError(f"unknown recipe '{recipe}'; known: {', '.join(RECIPES)}")
+    chosen = {"init": None if init is None else str(init), "seed": seed}
+    settings = RECIPES[recipe]().model_copy(update={key: value for key, value in chosen.items() if value is not None})
+    if settings.keep_classifier and not settings.init:
+        raise ConfigError(f"recipe '{recipe}' goes on from weights: give them with --init")
+    return settings
+
+
+@contextmanager
+def _progress_bar(settings: SupervisedSettings) -> Iterator[Callable[[RunProgress, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+
+        def on_step(run: RunProgress, num_steps: int) -> None:
+            epoch = f"epoch {run.epoch + 1}/{settings.num_epochs}"
+            rate = run.num_seen / max(1e-9, run.duration_s)
+            description = f"{epoch}  loss {run.loss_sum / run.num_seen:.3f}  {rate:.0f} images/s"
+            progress.update(task, description=description, completed=run.step, total=num_steps)
+
+        yield on_step

@@ -1,0 +1,154 @@
+"""From a network to a release: the model graph, its weights, golden crops and the manifest, in one sealed folder.
+
+The folder appears whole or not at all. Before it does, ONNX Runtime must reproduce what torch computes.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import torch
+
+from reid.embedder import OnnxEmbedder
+from reid.embedding import normalise
+from reid.errors import ReleaseError, ReleaseMismatchError
+from reid.files import write_atomic, write_folder_atomic
+from reid.release import (
+    FILES,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    Golden,
+    Release,
+    Thresholds,
+    load_release,
+    space_id,
+    write_release,
+)
+from reid.types import check_name
+from simulation.golden import golden_crops
+from train.images import images_of
+from train.onnx_graph import build_graph, weights_of
+from train.osnet import FEATURE_DIM, OSNet
+
+NUM_GOLDEN_CROPS = 8
+GOLDEN_TOLERANCE = 1e-4
+"""Largest difference between a number of a unit-norm embedding in torch and in ONNX Runtime, both in fp32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseDescription:
+    """What a release says about itself beside its weights.
+
+    Attributes:
+        name: Of the line of releases, for example `osnet_x0_25_msmt17`.
+        version: Within the line.
+        thresholds: Similarities for matching, and how they were found.
+        provenance: Data, command, commit, date: whatever it takes to make this release again.
+        metrics: Scores by name; `provenance` says how they were obtained.
+        parent: Space of the release that this one was trained from, or None.
+
+    Raises:
+        ConfigError: Name or version is not fit for file names and logs.
+    """
+
+    name: str
+    version: str
+    thresholds: Thresholds
+    provenance: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parent: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        check_name(self.name, what="release name")
+        check_name(self.version, what="release version")
+
+
+def export_release(network: OSNet, folder: Path, description: ReleaseDescription, *, force: bool = False) -> Release:
+    """Write a network as a release.
+
+    Args:
+        network: As trained, not folded; left as it is.
+        folder: Made anew; its parent must exist.
+        description: Name, version, thresholds and origin.
+        force: Replace a release that is there already.
+
+    Returns:
+        The verified release.
+
+    Raises:
+        ReleaseError: The folder has content, and `force` is not given or the content is no release.
+        ReleaseMismatchError: ONNX Runtime does not reproduce what torch computes.
+        EmbeddingError: The network's output is zero or not finite on a golden crop.
+        OSError: The parent folder is missing, or the disk is full.
+    """
+    _check_target(folder, force=force)
+    reference = copy.deepcopy(network).cpu().float().eval()
+    with write_folder_atomic(folder, replace=force) as temporary:
+        model = build_graph(reference)
+        write_atomic(temporary / MODEL_FILE, model.SerializeToString(deterministic=True))
+        write_atomic(temporary / WEIGHTS_FILE, safetensors.numpy.save(weights_of(model)))
+        _write_golden(temporary / GOLDEN_FILE, _make_golden(reference))
+        release = write_release(temporary, _manifest_values(reference, description, temporary / WEIGHTS_FILE))
+        _check_parity(release)
+    return load_release(folder)
+
+
+def _check_target(folder: Path, *, force: bool) -> None:
+    """Refuse to overwrite, and even with `force` to delete anything that no export has written."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ReleaseError(f"{folder} is a file: give a folder for the release")
+    content = {path.name for path in folder.iterdir()}
+    if content and not force:
+        raise ReleaseError(f"{folder} is not empty: give another folder, or --force to replace the release in it")
+    foreign = sorted(content - {*FILES, MANIFEST_FILE})
+    if foreign:
+        raise ReleaseError(f"{folder} holds more than a release ({foreign[0]}): move that away first, or give another")
+
+
+def _make_golden(reference: OSNet) -> Golden:
+    crops = golden_crops(NUM_GOLDEN_CROPS)
+    with torch.inference_mode():
+        feats_BD = reference(images_of(crops, torch.device("cpu")))
+    return Golden(crops=crops, embeddings=normalise(feats_BD.numpy()))
+
+
+def _write_golden(path: Path, golden: Golden) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, crops=golden.crops, embeddings=golden.embeddings)
+    write_atomic(path, buffer.getvalue())
+
+
+def _manifest_values(network: OSNet, description: ReleaseDescription, weights_path: Path) -> dict[str, Any]:
+    return {
+        "name": description.name,
+        "version": description.version,
+        "space": space_id(description.name, description.version, weights_path),
+        "parent": description.parent,
+        "architecture": network.architecture.name,
+        "dim": FEATURE_DIM,
+        "thresholds": description.thresholds.model_dump(),
+        "metrics": dict(description.metrics),
+        "provenance": dict(description.provenance),
+    }
+
+
+def _check_parity(release: Release) -> None:
+    came = OnnxEmbedder(release).embed(release.golden.crops)
+    difference = float(np.abs(came - release.golden.embeddings).max())
+    if not difference <= GOLDEN_TOLERANCE:
+        raise ReleaseMismatchError(
+            f"{release.ref}: ONNX Runtime differs from torch by {difference:.2g} on the golden crops, "
+            f"wanted at most {GOLDEN_TOLERANCE:g}; nothing was written"
+        )

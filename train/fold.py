@@ -1,0 +1,64 @@
+"""Folding: the same function with fewer operations, for inference.
+
+Batch norm disappears into the convolution or linear layer before it, and the scaling of pixels and the order of colours
+into the first convolution. What stays keeps its parameter name, with `bias` added where a norm was folded in.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from train.images import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
+from train.osnet import ConvNorm, LightConv3x3, OSNet
+
+PIXEL_MEAN = "pixel_mean"
+"""Name of the only added buffer: (1, 3, 1, 1), what is subtracted from BGR pixels."""
+_PIXEL_MAX = 255.0
+
+
+def fold_for_inference(network: OSNet) -> OSNet:
+    """Copy a network into its folded form, which takes crops.
+
+    Args:
+        network: Not folded; left as it is.
+
+    Returns:
+        A network in evaluation mode that takes uint8 (B, 256, 128, 3) BGR crops as they are and computes what `network`
+        computes from `train.images.images_of` them; without classifier, and not for training.
+    """
+    folded = copy.deepcopy(network).eval()
+    folded.reset_classifier(0)
+    for module in folded.modules():
+        if isinstance(module, ConvNorm) and isinstance(module.bn, nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), None
+        elif isinstance(module, LightConv3x3) and module.bn is not None:
+            module.conv2, module.bn = fuse_conv_bn_eval(module.conv2, module.bn), None
+    linear, norm, _ = folded.fc
+    assert isinstance(linear, nn.Linear)
+    assert isinstance(norm, nn.BatchNorm1d)
+    folded.fc[0], folded.fc[1] = fuse_linear_bn_eval(linear, norm), nn.Identity()
+    _fold_pixels(folded)
+    return folded.requires_grad_(False)
+
+
+def _fold_pixels(network: OSNet) -> None:
+    """Move scale and colour order into the first convolution; only the mean, which its zero padding sees, stays out."""
+    weight = network.conv1.conv.weight
+    std_BGR = weight.new_tensor(IMAGENET_STD_RGB[::-1]).reshape(1, 3, 1, 1)
+    with torch.no_grad():
+        weight.copy_(weight.flip(1) / (std_BGR * _PIXEL_MAX))
+    mean_BGR = weight.new_tensor(IMAGENET_MEAN_RGB[::-1]).reshape(1, 3, 1, 1) * _PIXEL_MAX
+    network.register_buffer(PIXEL_MEAN, mean_BGR)
+    # A hook and not a wrapper module, since a wrapper would put its own name before every parameter's.
+    network.register_forward_pre_hook(_subtract_mean)
+
+
+def _subtract_mean(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor]:
+    # The cast comes first because TensorRT refuses to transpose uint8.
+    (crops_BHW3,) = inputs
+    return (crops_BHW3.float().permute(0, 3, 1, 2) - network.get_buffer(PIXEL_MEAN),)

@@ -1,0 +1,133 @@
+"""A network that learns: one gradient step at a time, with its optimiser and the running mean of its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from reid.types import UInt8Array
+from train.checkpoint import Checkpoint
+from train.errors import CheckpointError, TrainingError
+from train.images import images_of
+from train.optimiser import OptimiserSettings, learning_rate, make_optimiser, set_learning_rate
+from train.osnet import OSNet
+from train.weight_mean import WeightMean
+
+Precision = Literal["bf16", "fp32"]
+
+
+class Learner:
+    """What every way of training does alike.
+
+    Args:
+        network: Trained in place.
+        optimiser: Which, and its learning rate over the run.
+        ema_decay: Share of the running mean of the weights that stays at each step; 0 keeps no mean.
+        precision: `bf16`: forward and backward under autocast; weights and optimiser stay in float32.
+        device: `cpu`, `cuda`, …
+    """
+
+    def __init__(
+        self,
+        network: OSNet,
+        optimiser: OptimiserSettings,
+        *,
+        ema_decay: float = 0.0,
+        precision: Precision = "bf16",
+        device: str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        # nn.Module.to has no overload for a memory format alone.
+        self.network: OSNet = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._settings = optimiser
+        self._optimiser = make_optimiser(self.network, optimiser)
+        self._precision = precision
+        self._mean = WeightMean(self.network, ema_decay) if ema_decay else None
+
+    @property
+    def kept(self) -> OSNet:
+        """The weights that a run is judged by: their running mean if there is one."""
+        return self.network if self._mean is None else self._mean.network
+
+    def features(self, crops: UInt8Array) -> Tensor:
+        """Features of a batch, with gradient when the network is in training.
+
+        Args:
+            crops: uint8 (B, H, W, 3) BGR.
+
+        Returns:
+            (B, 512) float32, not normalised.
+        """
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            feats: Tensor = self.network(images_of(crops, self.device))
+        return feats.float()
+
+    def learn(self, loss: Tensor, *, progress: float, where: str) -> float:
+        """Take one step down the gradient of a loss.
+
+        Args:
+            loss: A scalar.
+            progress: Share of the run that is done, in [0, 1): sets the learning rate.
+            where: Epoch and step, for the error.
+
+        Returns:
+            The loss.
+
+        Raises:
+            TrainingError: The loss is not finite; nothing was changed.
+        """
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise _diverged(f"loss is {value}", where)
+        set_learning_rate(self._optimiser, learning_rate(progress, self._settings))
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        if self._mean is not None:
+            self._mean.update(self.network)
+        return value
+
+    def state(self, *, where: str) -> dict[str, Any]:
+        """What a checkpoint must hold beside the network's weights.
+
+        Args:
+            where: How far the run is, for the error.
+
+        Raises:
+            TrainingError: A weight is not finite: the last step may have had a finite loss and an infinite gradient.
+        """
+        if not all(bool(parameter.isfinite().all()) for parameter in self.network.parameters()):
+            raise _diverged("weights are not finite", where)
+        return {
+            "optimiser": self._optimiser.state_dict(),
+            "mean": None if self._mean is None else self._mean.state(),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
+        """Go on from a checkpoint whose `training` holds what `state` gave.
+
+        Returns:
+            Its `training`, for what the trainer keeps there itself.
+
+        Raises:
+            CheckpointError: It is of another network or another kind of run.
+        """
+        training = checkpoint.training
+        try:
+            self.network.load_state_dict(checkpoint.state)
+            self._optimiser.load_state_dict(training["optimiser"])
+            if self._mean is not None:
+                self._mean.restore(training["mean"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{checkpoint.path} does not belong to this run ({error}): give another output folder"
+            ) from None
+        return training
+
+
+def _diverged(what: str, where: str) -> TrainingError:
+    return TrainingError(f"{what} in {where}; the last good checkpoint is kept: start from it with a lower peak_lr")

@@ -1,0 +1,1 @@
+"""Losses on batches of features; pure functions of tensors."""

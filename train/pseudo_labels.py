@@ -1,0 +1,176 @@
+"""Pseudo labels of one epoch: clusters of the unlabelled crops, and how good they look.
+
+The published methods learn nothing across cameras when no cluster spans two of them, however well the loss falls; so
+that share is reported each epoch, and a low one is warned of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+from pydantic import Field
+
+from reid.clustering import OUTLIER, centroids, cluster, renumber
+from reid.neighbours import jaccard_graph
+from reid.settings import Settings
+from reid.types import FloatArray, IntArray
+from train.errors import TrainingError
+
+logger = structlog.get_logger(__name__)
+
+LOW_CROSS_CAMERA_SHARE = 0.1
+_RELAX_STEP = 0.05
+_MOST_EPS = 0.8
+
+
+class ClusterSettings(Settings):
+    """How crops are clustered; defaults are those of ISE for Market-1501."""
+
+    k1: int = Field(default=30, ge=2)
+    """Neighbours of the reciprocal encoding; smaller where a person has few crops."""
+    k2: int = Field(default=6, ge=1)
+    """Neighbours over which encodings are averaged; 1 for none."""
+    eps: float = Field(default=0.4, gt=0, lt=1)
+    """Crops with a Jaccard distance up to this are neighbours."""
+    min_samples: int = Field(default=4, ge=1)
+    """Neighbours, itself included, that make a crop a core of its cluster."""
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Labels of one epoch and what is known about them.
+
+    Attributes:
+        labels_N: int64 in [0, K), -1 for outliers.
+        eps: The bound that was used; larger than configured when it had to be relaxed.
+        cross_camera_share: Share of clusters that span two or more cameras.
+        pair_precision: Share of pairs with one pseudo label that have one pid; NaN without pids.
+        pair_recall: Share of pairs with one pid that have one pseudo label; NaN without pids.
+    """
+
+    labels_N: IntArray
+    eps: float
+    cross_camera_share: float
+    pair_precision: float
+    pair_recall: float
+
+    @property
+    def num_clusters(self) -> int:
+        """K."""
+        return int(self.labels_N.max()) + 1
+
+    @property
+    def noise_share(self) -> float:
+        """Share of crops without a label."""
+        return float(np.mean(self.labels_N == OUTLIER))
+
+
+def make_pseudo_labels(
+    feats_ND: FloatArray,
+    camids_N: IntArray,
+    config: ClusterSettings,
+    *,
+    least_clusters: int,
+    pids_N: IntArray | None = None,
+    cannot_link: IntArray | None = None,
+) -> PseudoLabels:
+    """Cluster, relaxing the distance when next to nothing clusters.
+
+    Args:
+        feats_ND: Unit-norm float32.
+        camids_N: int64 cameras.
+        config: How to cluster.
+        least_clusters: Fewer clusters than this cannot fill a batch.
+        pids_N: int64 identities where they are known; used for reporting only.
+        cannot_link: (P, 2) pairs of rows known to be different people.
+
+    Raises:
+        TrainingError: Even at the largest distance there are fewer clusters than needed.
+    """
+    eps = config.eps
+    while True:
+        graph = jaccard_graph(feats_ND, k1=config.k1, k2=config.k2, max_distance=eps)
+        labels = cluster(graph, eps=eps, min_samples=config.min_samples, cannot_link=cannot_link)
+        if labels.max() + 1 >= least_clusters:
+            break
+        if eps + _RELAX_STEP > _MOST_EPS:
+            raise TrainingError(
+                f"{len(labels)} crops give {labels.max() + 1} clusters even at eps {eps:.2f}, wanted at least "
+                f"{least_clusters}: add crops, lower min_samples or k1, lower num_ids, or start from better weights"
+            )
+        eps += _RELAX_STEP
+    if eps > config.eps:
+        logger.warning("clustering relaxed", eps=round(eps, 2), configured=config.eps, clusters=int(labels.max()) + 1)
+    share = cross_camera_share(labels, camids_N)
+    if share < LOW_CROSS_CAMERA_SHARE and len(np.unique(camids_N)) > 1:
+        logger.warning("few clusters span two cameras: little can be learned across them", share=round(share, 3))
+    precision, recall = (float("nan"),) * 2 if pids_N is None else pair_scores(labels, pids_N)
+    return PseudoLabels(labels, eps, share, precision, recall)
+
+
+def spread_over_tracklets(labels: PseudoLabels, tracklets_N: IntArray) -> PseudoLabels:
+    """Give all crops of a tracklet the label that most of its clustered crops have, if at least half are clustered.
+
+    Crops of one tracklet are one person: a tracker said so, without labels.
+
+    Args:
+        labels: Pseudo labels of crops.
+        tracklets_N: int64, the tracklet of each crop.
+
+    Returns:
+        New labels, numbered from 0; scores that need pids or cameras are those of the crops before.
+    """
+    spread = labels.labels_N.copy()
+    order = np.argsort(tracklets_N, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(tracklets_N[order])) + 1):
+        clustered = spread[rows][spread[rows] != OUTLIER]
+        if 2 * len(clustered) >= len(rows):
+            spread[rows] = np.bincount(clustered).argmax()
+    return replace(labels, labels_N=renumber(spread))
+
+
+def neighbouring_clusters(feats_ND: FloatArray, labels_N: IntArray, *, count: int) -> tuple[FloatArray, IntArray]:
+    """Samples of a cluster and of the clusters nearest to it: a place where it is crowded.
+
+    Args:
+        feats_ND: Unit-norm float32.
+        labels_N: int64 pseudo labels, -1 for outliers; at least one cluster.
+        count: How many clusters.
+
+    Returns:
+        Their samples' features, and labels numbered from 0.
+    """
+    means = centroids(feats_ND, labels_N)
+    similarity = means @ means.T
+    np.fill_diagonal(similarity, -1.0)
+    middle = int(np.unravel_index(similarity.argmax(), similarity.shape)[0])
+    np.fill_diagonal(similarity, 2.0)
+    rows = np.flatnonzero(np.isin(labels_N, np.argsort(-similarity[middle])[:count]))
+    return feats_ND[rows], renumber(labels_N[rows])
+
+
+def cross_camera_share(labels_N: IntArray, camids_N: IntArray) -> float:
+    """Share of clusters whose members come from two or more cameras; 0 without clusters."""
+    inliers = labels_N != OUTLIER
+    views = np.unique(np.stack([labels_N[inliers], camids_N[inliers]], axis=1), axis=0)
+    cameras = np.bincount(views[:, 0]) if len(views) else np.empty(0)
+    return float(np.mean(cameras >= 2)) if len(cameras) else 0.0
+
+
+def pair_scores(labels_N: IntArray, pids_N: IntArray) -> tuple[float, float]:
+    """Precision and recall of "same pseudo label" as a guess of "same pid", over all pairs of samples.
+
+    Returns:
+        Precision (1 when no pair is guessed) and recall (1 when no pair is true); outliers are alone.
+    """
+    alone = np.where(labels_N == OUTLIER, labels_N.max() + 1 + np.arange(len(labels_N)), labels_N)
+    both = np.unique(np.stack([alone, pids_N], axis=1), axis=0, return_counts=True)[1]
+    true_sizes = np.unique(pids_N, return_counts=True)[1]
+    hit, guessed, true = (_num_pairs(sizes) for sizes in (both, np.bincount(alone), true_sizes))
+    return hit / guessed if guessed else 1.0, hit / true if true else 1.0
+
+
+def _num_pairs(group_sizes: IntArray) -> int:
+    return int((group_sizes * (group_sizes - 1) // 2).sum())

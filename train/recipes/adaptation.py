@@ -1,0 +1,47 @@
+"""Recipes of adaptation without labels. Each returns the whole config but the checkpoint to start from."""
+
+from __future__ import annotations
+
+from train.adapt import AdaptSettings
+from train.augment import AugmentSettings
+from train.methods.camera_aware import CameraAwareConfig
+from train.methods.cluster_contrast import ClusterContrastConfig
+from train.methods.ise import IseConfig
+from train.optimiser import OptimiserSettings
+from train.pseudo_labels import ClusterSettings
+
+
+def cluster_contrast() -> AdaptSettings:
+    """Return Cluster-Contrast at the short budget: 20 epochs of 50 steps of 64."""
+    return AdaptSettings(method=ClusterContrastConfig())
+
+
+def ise() -> AdaptSettings:
+    """Return ISE at the same short budget."""
+    return AdaptSettings(method=IseConfig())
+
+
+def ise_plus() -> AdaptSettings:
+    """Return ISE with what a site knows beside its crops: cameras and tracklets."""
+    return AdaptSettings(
+        method=IseConfig(),
+        camera_aware=CameraAwareConfig(weight=0.5),
+        use_tracklets=True,
+        ema_decay=0.99,
+        optimiser=OptimiserSettings(kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.02),
+    )
+
+
+def ise_market() -> AdaptSettings:
+    """Return ISE as its paper trains on Market-1501, at OSNet's input: 70 epochs of 400 steps of 256, for a GPU."""
+    return AdaptSettings(
+        method=IseConfig(momentum=0.2, update_rule="hard", label_preserving_weight=0.1),
+        clusters=ClusterSettings(eps=0.4),
+        num_epochs=70,
+        num_iterations=400,
+        num_crops=16,
+        optimiser=OptimiserSettings(
+            kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.0, schedule="step", drop_at=3 / 7
+        ),
+        augment=AugmentSettings(brightness=0, contrast=0, colour_cast=0),
+    )
