@@ -100,7 +100,7 @@ class SearchClient:
             code, details = error.code(), error.details()
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise UnreachableError(
-                    f"no answer from a server at {self._address} ({code.name.lower()}): "
+                    f"no answer from a server at {self._address} ({code.name.lower()}: {details}): "
                     "is 'osprey-server run' running there?"
                 ) from None
             kind = NotFoundError if code is grpc.StatusCode.NOT_FOUND else RefusedError

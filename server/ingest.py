@@ -8,7 +8,7 @@ counters may be read from others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,9 +20,9 @@ from server.errors import StorageError
 from server.gallery.gallery import Gallery, Hits
 from server.matching.online import Candidate, MatchChanges, MatchingSettings, OnlineMatcher, OpenTracklet
 from server.matching.recent import RecentTracklets
-from server.matching.tracklets import new_tracklet
+from server.matching.tracklets import growth, new_tracklet
 from server.storage.records import Changes, Records, StoredObservation
-from server.types import MAX_CAMERAS, Camera, PrototypeRef, Spool, SpoolState, Tracklet, TrackletName
+from server.types import MAX_CAMERAS, Camera, CameraSpan, PrototypeRef, Spool, SpoolState, Tracklet, TrackletName
 
 logger = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ class Ingest:
         self._served = served
         self._matching = matching
         self._clock_us = clock_us
-        self._window_us = int(matching.window_s * 1e6)
+        self._memory_us = int(matching.memory_s * 1e6)
         self._spools: dict[Spool, SpoolState] = {}  # durable states only
         self._is_stale = True
 
@@ -115,12 +115,14 @@ class Ingest:
         self._matcher = OnlineMatcher(
             self._matching, threshold=self._served.threshold, next_person_id=directory.next_person_id
         )
-        recent_from_us = self._clock_us() - self._window_us
+        recent_from_us = self._clock_us() - self._memory_us
         for tracklet in self._records.iter_tracklets(self._served.space):
             is_recent = tracklet.updated_us >= recent_from_us
             self._matcher.persons.load(tracklet, is_recent=is_recent)
             if is_recent:
                 self._recent.keep(tracklet)
+            else:
+                self._recent.forget(tracklet)
         prototypes, _ = self._matcher.persons.take_changed()
         self._gallery.replace(*self._to_vectors(prototypes))
         self._is_stale = False
@@ -176,9 +178,7 @@ class Ingest:
         unknown = [
             name for name in arrivals if self._recent.get(name) is None and name.camera_key not in changes.new_cameras
         ]
-        for stored in self._records.find_tracklets(unknown, self._served.space):
-            self._matcher.persons.recall(stored)
-            self._recent.keep(stored)
+        self._recall(self._records.find_tracklets(unknown, self._served.space))
         resolved: list[tuple[Tracklet, list[Observation]]] = []
         for name, items in arrivals.items():
             observations = [spooled.observation for _, spooled in items]
@@ -186,7 +186,21 @@ class Ingest:
             tracklet.updated_us = changes.time_us
             self._recent.keep(tracklet)
             resolved.append((tracklet, observations))
+        self._recall_rivals(growth(tracklet, observations) for tracklet, observations in resolved)
         return resolved
+
+    def _recall(self, stored: Iterable[Tracklet]) -> None:
+        """Take back into memory what it forgot."""
+        for tracklet in stored:
+            if self._recent.get(tracklet.name) is None:
+                self._matcher.persons.recall(tracklet)
+                self._recent.keep(tracklet)
+
+    def _recall_rivals(self, spans: Iterable[CameraSpan]) -> None:
+        """Take back whatever shows somebody in these cameras at these moments: matching must see it."""
+        late = [span for span in spans if self._recent.may_lack(span)]
+        if late:
+            self._recall(self._records.find_overlapping(late, self._served.space))
 
     def _make_tracklet(self, name: TrackletName, first: Observation, changes: Changes) -> Tracklet:
         tracklet = new_tracklet(name, first, tracklet_key=self._next_tracklet_key)
@@ -196,6 +210,7 @@ class Ingest:
 
     def _match(self, resolved: Sequence[tuple[Tracklet, Sequence[Observation]]]) -> MatchChanges:
         opened = self._matcher.touch(resolved)
+        self._recall_rivals(item.tracklet.span for item in opened)
         return self._matcher.decide(opened, self._candidates(opened))
 
     def _candidates(self, opened: Sequence[OpenTracklet]) -> list[list[Candidate]]:
@@ -237,7 +252,7 @@ class Ingest:
         self._spools.update(changes.changed_spools)
         self._gallery.upsert(*self._to_vectors(match.prototypes))
         self._gallery.remove([ref.prototype_key for ref in match.gone_prototypes])
-        for tracklet in self._recent.expire(before_us=changes.time_us - self._window_us):
+        for tracklet in self._recent.expire(before_us=changes.time_us - self._memory_us):
             self._matcher.persons.forget(tracklet)
 
     def _spool_state(self, spool: Spool, changes: Changes) -> SpoolState:

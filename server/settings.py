@@ -27,6 +27,8 @@ class StreamSettings(Settings):
     """Observations in one batch."""
     max_cameras: int = Field(default=256, ge=1)
     """Cameras that one edge may announce."""
+    hello_timeout_s: float = Field(default=10.0, gt=0)
+    """A stream that has not said hello by then is ended."""
 
 
 class ServerSettings(Settings):
@@ -40,6 +42,8 @@ class ServerSettings(Settings):
     """Listen beyond this machine although anybody there can read and write."""
     release: Path = DEFAULT_RELEASE
     """Release folder: its space is served, its threshold matches, its network embeds photos."""
+    max_calls: int = Field(default=1024, ge=2)
+    """Calls answered at a time, one for each edge's stream included; more are refused, to be tried again."""
     max_message_bytes: int = Field(default=8 << 20, ge=1 << 16)
     """Largest message taken, photos included."""
     stop_grace_s: float = Field(default=5.0, ge=0)

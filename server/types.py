@@ -39,6 +39,14 @@ class TrackletName(NamedTuple):
     tracklet_id: int
 
 
+class CameraSpan(NamedTuple):
+    """A span of time in one camera, both ends included, microseconds since the Unix epoch."""
+
+    camera_key: int
+    start_us: int
+    end_us: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolState:
     """How far a spool has been stored.
@@ -90,6 +98,11 @@ class Tracklet:
     def name(self) -> TrackletName:
         """What its edge called it, and where."""
         return TrackletName(self.camera_key, self.tracklet_id)
+
+    @property
+    def span(self) -> CameraSpan:
+        """Where and when it was seen."""
+        return CameraSpan(self.camera_key, self.start_us, self.end_us)
 
 
 class PrototypeRef(NamedTuple):

@@ -1,5 +1,8 @@
 """What a caller is told: one table from exceptions to gRPC status.
 
+A gRPC status travels in a header, and peers drop headers beyond some kilobytes together with the status in them: texts
+that repeat what a caller sent are cut.
+
 Worth another try: UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED; everything else will fail again.
 """
 
@@ -27,6 +30,9 @@ from server.errors import (
 
 logger = structlog.get_logger(__name__)
 
+_MOST_CHARACTERS = 600
+"""Of an answer's text; gRPC escapes one character to as many as twelve bytes, and 8 KiB always fit."""
+
 STATUS_OF: dict[type[OspreyError], grpc.StatusCode] = {
     BoxError: grpc.StatusCode.INVALID_ARGUMENT,
     ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -49,6 +55,14 @@ def status_of(error: OspreyError) -> grpc.StatusCode:
     return next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), grpc.StatusCode.INTERNAL)
 
 
+def shortened(text: str) -> str:
+    """The text, its middle left out if it is too long to be sent."""
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    half = _MOST_CHARACTERS // 2
+    return f"{text[:half]} … {text[-half:]}"
+
+
 @asynccontextmanager
 async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
     """Answer a call with the status of whatever goes wrong in it. Our own mistakes are logged, not shown."""
@@ -57,7 +71,9 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
     except (asyncio.CancelledError, grpc.aio.AbortError):
         raise
     except OspreyError as error:
-        await context.abort(status_of(error), str(error))
+        status, text = status_of(error), shortened(str(error))
+        logger.info("call refused", peer=context.peer(), status=status.name, error=text)
+        await context.abort(status, text)
     except Exception:
         logger.exception("a call failed")
         await context.abort(grpc.StatusCode.INTERNAL, "the server failed on this call; its log says why")

@@ -136,7 +136,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """See ingest.proto."""
         async with answering(context):
             requests = aiter(request_iterator)
-            stream = self._open(await _read_hello(requests))
+            stream = self._open(await _read_hello(requests, timeout_s=self._settings.hello_timeout_s))
             edge_id = stream.session.spool.edge_id
             logger.info("edge connected", edge_id=edge_id, camids=",".join(stream.session.camids))
             try:
@@ -177,8 +177,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         )
 
 
-async def _read_hello(requests: _Requests) -> ingest_pb2.Hello:
-    request = await anext(requests, None)
+async def _read_hello(requests: _Requests, *, timeout_s: float) -> ingest_pb2.Hello:
+    try:
+        request = await asyncio.wait_for(anext(requests, None), timeout_s)
+    except asyncio.TimeoutError:
+        raise ProtocolError(f"a stream must begin with a hello within {timeout_s:g} s") from None
     if request is None or request.WhichOneof("payload") != "hello":
         raise ProtocolError("a stream must begin with a hello")
     return request.hello

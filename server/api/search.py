@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -33,6 +34,8 @@ _DEFAULT_PAGE = 100
 _MOST_PAGE = 1000
 _CHUNK = 100
 """Tracklets read in one go of a thread."""
+_MOST_PICTURES = 2
+"""Photos searched at a time; more wait without a thread, so that everything else is still answered."""
 
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):
@@ -66,13 +69,15 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self._release = release
         self._threshold = threshold
         self._started_at_us = started_at_us
+        self._picture_turns = asyncio.Semaphore(_MOST_PICTURES)
 
     async def SearchPersons(  # noqa: N802 (the name in the proto)
         self, request: search_pb2.SearchPersonsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> search_pb2.SearchPersonsResponse:
         """See search.proto."""
         async with answering(context):
-            matches = await asyncio.to_thread(self._find, request)
+            async with self._picture_turns if request.WhichOneof("probe") == "image" else nullcontext():
+                matches = await asyncio.to_thread(self._find, request)
             return search_pb2.SearchPersonsResponse(matches=[match_to_proto(match) for match in matches])
 
     async def ListPersons(  # noqa: N802

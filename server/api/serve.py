@@ -100,14 +100,14 @@ async def serve(
         server, end_streams = _build(settings, site, writer)
         port = _listen(server, address)
         writing = asyncio.create_task(writer.run())
-        await server.start()
-        on_listening(f"{address.rpartition(':')[0]}:{port}")
         try:
+            await server.start()
+            on_listening(f"{address.rpartition(':')[0]}:{port}")
             await _first_of(stop.wait(), writing)
         finally:
             end_streams()
             await server.stop(settings.stop_grace_s)
-            await writer.close()
+            await _first_of(writer.close(), writing)
             await writing
     logger.info("stopped")
 
@@ -115,11 +115,12 @@ async def serve(
 def _build(settings: ServerSettings, site: Site, writer: Writer) -> tuple[grpc.aio.Server, Callable[[], None]]:
     """The server with its services, and what ends its streams."""
     server = grpc.aio.server(
+        maximum_concurrent_rpcs=settings.max_calls,
         options=[
             ("grpc.so_reuseport", 0),  # a second server on this port must fail, not take every other call
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             *_KEEPALIVE,
-        ]
+        ],
     )
     streams = IngestServicer(site.ingest, writer, served=site.served, settings=settings.streams)
     search = SearchServicer(
@@ -143,13 +144,13 @@ def _listen(server: grpc.aio.Server, address: str) -> int:
         raise ConfigError(f"cannot listen on {address}: is another server using it? ({error})") from None
 
 
-async def _first_of(stopped: Awaitable[object], writing: asyncio.Task[None]) -> None:
-    """Wait for the order to stop, or for a writer that ended by itself, which is a fault of ours."""
-    stopping = asyncio.ensure_future(stopped)
+async def _first_of(awaited: Awaitable[object], writing: asyncio.Task[None]) -> None:
+    """Wait for something, or for a writer that ended by itself, which is a fault of ours."""
+    waiting = asyncio.ensure_future(awaited)
     try:
-        await asyncio.wait((stopping, writing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((waiting, writing), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopping.cancel()
+        waiting.cancel()
 
 
 def _now_us() -> int:

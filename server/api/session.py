@@ -38,12 +38,7 @@ class Session:
         self.spool = Spool(
             check_name(hello.edge_id, what="edge_id"), check_name(hello.spool_id, what="spool_id of the edge")
         )
-        self.camids = tuple(check_name(camid, what=f"camera of edge {hello.edge_id}") for camid in hello.camids)
-        if not 0 < len(self.camids) <= settings.max_cameras or len(set(self.camids)) < len(self.camids):
-            raise ProtocolError(
-                f"edge {hello.edge_id} announces cameras {list(self.camids)[:8]}: "
-                f"wanted 1 to {settings.max_cameras}, each once"
-            )
+        self.camids = _checked_camids(hello, most=settings.max_cameras)
         self._served = served
         self._settings = settings
         self._last_seq = 0
@@ -93,6 +88,16 @@ class Session:
                 f"edge {self.spool.edge_id} embeds in space {space!r} of dim {dim}, this server serves "
                 f"{self._served.space!r} of dim {self._served.dim}: give both the same release"
             )
+
+
+def _checked_camids(hello: ingest_pb2.Hello, *, most: int) -> tuple[str, ...]:
+    if not 0 < len(hello.camids) <= most:
+        raise ProtocolError(f"edge {hello.edge_id} announces {len(hello.camids)} cameras, wanted 1 to {most}")
+    camids = tuple(check_name(camid, what=f"camera of edge {hello.edge_id}") for camid in hello.camids)
+    twice = sorted({camid for camid in camids if camids.count(camid) > 1})
+    if twice:
+        raise ProtocolError(f"edge {hello.edge_id} announces cameras {', '.join(twice[:8])} twice, wanted each once")
+    return camids
 
 
 def _check_version(hello: ingest_pb2.Hello) -> None:

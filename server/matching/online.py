@@ -31,6 +31,8 @@ class MatchingSettings(Settings):
 
     window_s: float = Field(default=12 * 3600, gt=0)
     """A person not seen for longer is not met again online."""
+    memory_s: float = Field(default=1800, gt=0)
+    """A tracklet without news for longer leaves memory; the records bring it back when it matters."""
     num_candidates: int = Field(default=32, ge=1)
     """Prototypes looked at for each tracklet."""
     stay_margin: float = Field(default=0.02, ge=0)

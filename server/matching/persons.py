@@ -109,7 +109,7 @@ class PersonBook:
         return person_id
 
     def forget(self, tracklet: Tracklet) -> None:
-        """Stop comparing a tracklet in time; it still counts for its person."""
+        """Take a tracklet out of memory, so that it is no `rival`; it still counts for its person."""
         self._presence(tracklet).recent.pop(tracklet.tracklet_key, None)
 
     def recall(self, tracklet: Tracklet) -> None:

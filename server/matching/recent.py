@@ -1,10 +1,13 @@
-"""Tracklets that may still grow or be compared in time, kept in memory by the name their edge gave them."""
+"""Tracklets in memory, by the name their edge gave them: those that grow, and those compared in time.
+
+What was not touched for long is forgotten. The records still have it, and `may_lack` tells when they must be asked.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-from server.types import Tracklet, TrackletName
+from server.types import CameraSpan, Tracklet, TrackletName
 
 
 class RecentTracklets:
@@ -12,6 +15,7 @@ class RecentTracklets:
 
     def __init__(self) -> None:
         self._tracklets: OrderedDict[TrackletName, Tracklet] = OrderedDict()
+        self._forgotten_until_us: dict[int, int] = {}  # by camera_key: latest end of what was forgotten
 
     def __len__(self) -> int:
         """Number of tracklets."""
@@ -33,5 +37,17 @@ class RecentTracklets:
             oldest = next(iter(self._tracklets.values()))
             if oldest.updated_us >= before_us:
                 break
-            expired.append(self._tracklets.popitem(last=False)[1])
+            self.forget(oldest)
+            expired.append(oldest)
         return expired
+
+    def forget(self, tracklet: Tracklet) -> None:
+        """Leave a tracklet to the records."""
+        self._tracklets.pop(tracklet.name, None)
+        known_us = self._forgotten_until_us.get(tracklet.camera_key, tracklet.end_us)
+        self._forgotten_until_us[tracklet.camera_key] = max(known_us, tracklet.end_us)
+
+    def may_lack(self, span: CameraSpan) -> bool:
+        """True if a forgotten tracklet may reach into a span; rare, since an edge sends in order of time."""
+        forgotten_until_us = self._forgotten_until_us.get(span.camera_key)
+        return forgotten_until_us is not None and span.start_us <= forgotten_until_us

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from reid.settings import Settings
 from reid.types import FloatArray, Observation
-from server.types import Tracklet, TrackletName
+from server.types import CameraSpan, Tracklet, TrackletName
 
 _LEAST_WEIGHT = 0.01
 """Weight of an observation of quality 0: a tracklet of such crops still has a direction."""
@@ -55,6 +55,12 @@ def pool(tracklet: Tracklet, observations: Sequence[Observation]) -> None:
         tracklet.end_us = max(tracklet.end_us, observation.time_us)
         tracklet.is_closed = tracklet.is_closed or observation.is_last
     tracklet.num_observations += len(observations)
+
+
+def growth(tracklet: Tracklet, observations: Sequence[Observation]) -> CameraSpan:
+    """The time that a tracklet would cover anew by pooling these; a moment at least."""
+    times_us = [observation.time_us for observation in observations]
+    return CameraSpan(tracklet.camera_key, min(tracklet.end_us, *times_us), max(tracklet.start_us, *times_us))
 
 
 def mean_embedding(tracklet: Tracklet) -> FloatArray:

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import Field
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from reid.settings import Settings
@@ -50,7 +50,9 @@ def open_database(settings: StorageSettings, *, data: Path) -> Engine:
         StorageError: The URL is wrong, the file is no database, or a newer server made it.
     """
     try:
-        engine = create_engine(settings.url.replace("{data}", str(data)))
+        url = make_url(settings.url)
+        # Not put into the text before it is parsed: a folder's name may hold what a URL takes for its own signs.
+        engine = create_engine(url.set(database=(url.database or "").replace("{data}", str(data)) or None))
     except (ArgumentError, ImportError) as error:
         raise StorageError(f"storage.url {settings.url!r} cannot be used: {error}") from None
     if engine.dialect.name == "sqlite":

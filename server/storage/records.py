@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from server.types import (
     Camera,
+    CameraSpan,
     EdgeSummary,
     PersonSummary,
     Spool,
@@ -101,6 +102,9 @@ class Records(Protocol):
 
     def find_tracklets(self, names: Sequence[TrackletName], space: str) -> list[Tracklet]:
         """Those of the named tracklets that are stored in this space."""
+
+    def find_overlapping(self, spans: Sequence[CameraSpan], space: str) -> list[Tracklet]:
+        """All tracklets of this space that share a moment with one of the spans in its camera, each once."""
 
     def close(self) -> None:
         """Close all connections; safe to call twice."""

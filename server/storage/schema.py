@@ -83,6 +83,7 @@ tracklets = Table(
     UniqueConstraint("camera_key", "tracklet_id", "space"),
     Index("ix_tracklets_person_id", "person_id"),
     Index("ix_tracklets_start_us", "start_us"),
+    Index("ix_tracklets_camera_key_end_us", "camera_key", "end_us"),
 )
 
 observations = Table(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
 from server.storage.database import explained
 from server.storage.records import Changes, Directory
 from server.storage.schema import cameras, observations, persons, spools, tracklets
-from server.types import Camera, Spool, SpoolState, Tracklet, TrackletName
+from server.types import Camera, CameraSpan, Spool, SpoolState, Tracklet, TrackletName
 
 _PAGE = 2000
 _FLOAT = np.dtype("<f4")
@@ -62,14 +63,32 @@ class SqlRecords:
     @explained
     def find_tracklets(self, names: Sequence[TrackletName], space: str) -> list[Tracklet]:
         """See `Records.find_tracklets`."""
+        by_camera: defaultdict[int, list[int]] = defaultdict(list)
+        for camera_key, tracklet_id in names:
+            by_camera[camera_key].append(tracklet_id)
         found: list[Tracklet] = []
-        columns = tuple_(tracklets.c.camera_key, tracklets.c.tracklet_id)
         with self._engine.connect() as connection:
-            for first in range(0, len(names), _PAGE):
-                wanted = columns.in_(names[first : first + _PAGE])
-                rows = connection.execute(select(tracklets).where(wanted, tracklets.c.space == space))
-                found += [_tracklet(row) for row in rows]
+            for camera_key, tracklet_ids in by_camera.items():  # SQLite scans the whole table for a list of pairs
+                in_camera = select(tracklets).where(tracklets.c.camera_key == camera_key, tracklets.c.space == space)
+                for first in range(0, len(tracklet_ids), _PAGE):
+                    wanted = tracklets.c.tracklet_id.in_(tracklet_ids[first : first + _PAGE])
+                    found += [_tracklet(row) for row in connection.execute(in_camera.where(wanted))]
         return found
+
+    @explained
+    def find_overlapping(self, spans: Sequence[CameraSpan], space: str) -> list[Tracklet]:
+        """See `Records.find_overlapping`."""
+        found: dict[int, Tracklet] = {}
+        with self._engine.connect() as connection:
+            for span in spans:
+                query = select(tracklets).where(
+                    tracklets.c.camera_key == span.camera_key,
+                    tracklets.c.end_us >= span.start_us,
+                    tracklets.c.start_us <= span.end_us,
+                    tracklets.c.space == space,
+                )
+                found.update((row.tracklet_key, _tracklet(row)) for row in connection.execute(query))
+        return list(found.values())
 
     def close(self) -> None:
         """See `Records.close`."""

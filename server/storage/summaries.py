@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
 from reid.types import Box
 from server.errors import NotFoundError
@@ -30,18 +30,19 @@ class SqlSummaries:
     @explained
     def list_persons(self, *, after_person_id: int, limit: int) -> list[PersonSummary]:
         """See `Summaries.list_persons`."""
+        living = select(persons.c.person_id).where(
+            persons.c.person_id > after_person_id, persons.c.folded_into.is_(None)
+        )
+        page = living.order_by(persons.c.person_id).limit(limit).subquery()
         with self._engine.connect() as connection:
-            wanted = select(persons.c.person_id).where(
-                persons.c.person_id > after_person_id, persons.c.folded_into.is_(None)
-            )
-            person_ids = connection.scalars(wanted.order_by(persons.c.person_id).limit(limit)).all()
-            return list(_summarise(connection, person_ids).values())
+            # One statement, one state of the records: a person folded meanwhile would leave the page short.
+            return list(_summarise(connection, tracklets.c.person_id.in_(select(page.c.person_id))).values())
 
     @explained
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, PersonSummary]:
         """See `Summaries.get_persons`."""
         with self._engine.connect() as connection:
-            return _summarise(connection, person_ids)
+            return _summarise(connection, tracklets.c.person_id.in_(person_ids))
 
     @explained
     def get_camids(self, camera_keys: Sequence[int]) -> dict[int, str]:
@@ -116,8 +117,8 @@ def _tracklet_query(person_id: int, after: tuple[int, int] | None) -> Select[Any
     return query.order_by(tracklets.c.start_us, tracklets.c.tracklet_key).limit(_PAGE)
 
 
-def _summarise(connection: Connection, person_ids: Sequence[int]) -> dict[int, PersonSummary]:
-    """Summaries of the persons that have a tracklet, in order of person_id."""
+def _summarise(connection: Connection, is_wanted: ColumnElement[bool]) -> dict[int, PersonSummary]:
+    """Summaries of the persons with a wanted tracklet, in order of person_id."""
     query = (
         select(
             tracklets.c.person_id,
@@ -128,7 +129,7 @@ def _summarise(connection: Connection, person_ids: Sequence[int]) -> dict[int, P
             func.max(tracklets.c.end_us).label("end_us"),
         )
         .join(cameras, cameras.c.camera_key == tracklets.c.camera_key)
-        .where(tracklets.c.person_id.in_(person_ids))
+        .where(is_wanted)
         .group_by(tracklets.c.person_id, cameras.c.camid)
         .order_by(tracklets.c.person_id, cameras.c.camid)
     )

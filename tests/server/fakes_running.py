@@ -19,10 +19,17 @@ from server.settings import ServerSettings, StreamSettings
 
 
 @contextmanager
-def running_server(data: Path, release: Release, *, streams: StreamSettings | None = None) -> Iterator[str]:
+def running_server(
+    data: Path, release: Release, *, streams: StreamSettings | None = None, max_calls: int = 100
+) -> Iterator[str]:
     """Serve on a free port of loopback; gives the address. Leaving stops the server gracefully."""
     settings = ServerSettings(
-        data=data, listen="127.0.0.1:0", release=release.folder, stop_grace_s=1, streams=streams or StreamSettings()
+        data=data,
+        listen="127.0.0.1:0",
+        release=release.folder,
+        stop_grace_s=1,
+        streams=streams or StreamSettings(),
+        max_calls=max_calls,
     )
     address: queue.Queue[str] = queue.Queue()
     loop = asyncio.new_event_loop()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -13,6 +14,9 @@ from server.errors import StorageError, VersionError
 
 class Context:
     """Keeps what a call was answered with."""
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:5"
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         self.answer = code, details
@@ -40,6 +44,14 @@ def test_the_nearest_class_decides() -> None:
     assert status_of(VersionError("x")) is grpc.StatusCode.FAILED_PRECONDITION
     assert status_of(type("Sub", (StorageError,), {})("x")) is grpc.StatusCode.UNAVAILABLE
     assert status_of(ReleaseMismatchError("x")) is grpc.StatusCode.INTERNAL
+
+
+def test_a_text_that_repeats_a_large_request_is_cut_to_what_a_header_holds() -> None:
+    code, details = answer_to(VersionError("edge '" + "😀" * 100_000 + "': update it"))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert details.startswith("edge '😀")
+    assert details.endswith("😀': update it")
+    assert len(quote(details)) < 8192
 
 
 def test_our_own_mistakes_are_not_shown() -> None:

@@ -95,6 +95,22 @@ def test_a_batch_before_the_hello_is_refused(address: str) -> None:
         assert edge.ending() == (grpc.StatusCode.INVALID_ARGUMENT, "a stream must begin with a hello")
 
 
+def test_a_stream_that_says_nothing_is_ended(tmp_path: Path, tiny_release: Release) -> None:
+    impatient = StreamSettings(hello_timeout_s=0.1)
+    with (
+        running_server(tmp_path / "data", tiny_release, streams=impatient) as listening,
+        TalkingEdge(listening, greet=False) as edge,
+    ):
+        assert edge.ending() == (grpc.StatusCode.INVALID_ARGUMENT, "a stream must begin with a hello within 0.1 s")
+
+
+def test_a_hello_too_long_to_be_quoted_is_refused_with_its_own_reason(address: str) -> None:
+    with TalkingEdge(address, hello("x" * 100_000)) as edge:
+        code, details = edge.ending()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith("edge_id 'xxx")
+
+
 def test_a_second_hello_is_refused(address: str) -> None:
     with TalkingEdge(address) as edge:
         edge.say(ingest_pb2.StreamObservationsRequest(hello=hello()))

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from fakes_running import TalkingEdge, running_server
-from fakes_stream import SECOND_US, batch_message, half_bytes, hello, observation
+from fakes_stream import SECOND_US, SERVED, ServerParts, batch_message, half_bytes, hello, observation
 
+from protos import search_pb2
 from reid.release import Release
-from server.api.search import with_connections
+from reid.types import ReleaseRef
+from server.api.search import SearchServicer, with_connections
 from server.client import SearchClient
 from server.errors import NotFoundError, RefusedError
-from server.types import EdgeSummary
+from server.types import EdgeSummary, PrototypeRef
 
 
 @pytest.fixture
@@ -94,3 +99,45 @@ def test_connected_edges_without_records_are_shown() -> None:
         ("b", True, ("w", "x")),
     ]
     assert with_connections([stored], {}) == (stored,)
+
+
+class StuckSearch:
+    """Answers embeddings, and holds photos until released."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.num_photos = 0
+
+    def by_image(self, image: bytes, *, top: int) -> list[tuple[PrototypeRef, float]]:
+        self.num_photos += 1
+        assert self.release.wait(20)
+        return []
+
+    def by_embedding(self, content: bytes, *, top: int) -> list[tuple[PrototypeRef, float]]:
+        return []
+
+
+def test_many_photos_at_once_hold_up_nothing_else(parts: ServerParts) -> None:
+    search: Any = StuckSearch()
+    context: Any = None
+    photo, vector = search_pb2.SearchPersonsRequest(image=b"x"), search_pb2.SearchPersonsRequest(embedding=b"x")
+
+    async def ask() -> None:
+        servicer = SearchServicer(
+            parts.summaries,
+            search,
+            parts.ingest,
+            connected_camids=dict,
+            release=ReleaseRef("tiny", "1", SERVED.space),
+            threshold=0.9,
+            started_at_us=0,
+        )
+        photos = [asyncio.create_task(servicer.SearchPersons(photo, context)) for _ in range(40)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(servicer.SearchPersons(vector, context), 20)
+        assert search.num_photos <= 2
+        search.release.set()
+        await asyncio.gather(*photos)
+
+    asyncio.run(ask())
+    assert search.num_photos == 40

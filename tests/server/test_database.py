@@ -34,7 +34,7 @@ def test_records_of_a_newer_server_are_refused_with_both_versions(tmp_path: Path
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(StorageError, match=r"schema version 9999, this server knows up to 0001.*newer"):
+    with pytest.raises(StorageError, match=r"schema version 9999, this server knows up to 0002.*newer"):
         open_database(StorageSettings(), data=tmp_path)
 
 
@@ -42,6 +42,24 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "records.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(StorageError, match=r"records at .*records\.db cannot be opened: file is not a database"):
         open_database(StorageSettings(), data=tmp_path)
+
+
+def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:
+    data = tmp_path / "50% of a?b=c#d"
+    data.mkdir()
+    open_database(StorageSettings(), data=data).dispose()
+    assert (data / "records.db").is_file()
+
+
+def test_records_of_the_first_schema_are_migrated(parts: ServerParts) -> None:
+    parts.ingest.step([batch(1, observation())])
+    with parts.engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_tracklets_camera_key_end_us"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    again = parts.reopen()
+    assert again.summaries.totals().num_observations == 1
+    with again.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdatabase://x"])

@@ -4,7 +4,7 @@ from fakes_stream import observation
 
 from server.matching.recent import RecentTracklets
 from server.matching.tracklets import new_tracklet
-from server.types import Tracklet, TrackletName
+from server.types import CameraSpan, Tracklet, TrackletName
 
 
 def tracklet(tracklet_id: int, *, updated_us: int) -> Tracklet:
@@ -24,6 +24,18 @@ def test_what_was_not_touched_for_long_is_forgotten() -> None:
     assert recent.get(old.name) is None
     assert recent.get(touched.name) is touched
     assert len(recent) == 1
+
+
+def test_it_knows_which_moments_of_a_camera_it_may_have_forgotten() -> None:
+    recent = RecentTracklets()
+    for end_us in (70, 30):
+        old = tracklet(end_us, updated_us=10)
+        old.end_us = end_us
+        recent.keep(old)
+    assert not recent.may_lack(CameraSpan(1, 0, 100))
+    recent.expire(before_us=20)
+    spans = [CameraSpan(1, 70, 80), CameraSpan(1, 71, 80), CameraSpan(2, 0, 100)]
+    assert [recent.may_lack(span) for span in spans] == [True, False, False]
 
 
 def test_nothing_expires_from_an_empty_map() -> None:

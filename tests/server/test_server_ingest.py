@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -144,7 +145,7 @@ def test_a_young_person_folded_is_gone_but_its_number_is_not_used_again(parts: S
 
 
 def test_a_tracklet_that_memory_forgot_goes_on_where_it_was(parts: ServerParts) -> None:
-    parts = ServerParts(parts.data, clock=parts.clock, matching=MatchingSettings(window_s=100))
+    parts = ServerParts(parts.data, clock=parts.clock, matching=MatchingSettings(memory_s=100))
     parts.ingest.step([walk(0, tracklet_id=1, start_s=0, first_seq=1)])
     parts.clock.now_us += 500 * SECOND_US
     parts.ingest.step([walk(1, tracklet_id=2, start_s=500, first_seq=5)])
@@ -161,6 +162,53 @@ def test_old_tracklets_are_restored_for_search_but_not_compared_in_time(parts: S
     assert len(again.gallery) == 1
     again.ingest.step([walk(0, tracklet_id=1, start_s=4, first_seq=5)])
     assert again.summaries.totals().num_tracklets == 1
+
+
+def num_impossible_pairs(parts: ServerParts) -> int:
+    """Pairs of tracklets that show one person twice in one camera at one moment."""
+    found = list(parts.summaries.iter_summaries(person_id=0, with_sightings=False))
+    return sum(
+        (one.camera, one.person_id) == (other.camera, other.person_id)
+        and one.start_us <= other.end_us
+        and other.start_us <= one.end_us
+        for one, other in combinations(found, 2)
+    )
+
+
+ARRIVALS = st.tuples(st.integers(0, 2), st.integers(0, 7), st.integers(-10, 10), st.sampled_from([0.0, 0.5, 1.0]))
+TURNS = st.tuples(st.lists(ARRIVALS, min_size=1, max_size=6), st.sampled_from([1, 1, 200]), st.booleans())
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(TURNS, min_size=6, max_size=10))
+def test_nobody_is_twice_in_one_camera_at_one_moment_whatever_memory_forgot(
+    turns: list[tuple[list[tuple[int, int, int, float]], int, bool]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        parts, seq = ServerParts(Path(folder), matching=MatchingSettings(memory_s=100)), 1
+        for turn, (arrivals, pause_s, restarts) in enumerate(turns):
+            parts.clock.now_us += pause_s * SECOND_US
+            parts = parts.reopen() if restarts else parts
+            items = [
+                observation(person, tracklet_id=name, time_s=turn + late_s, quality=0.3, noise=noise)
+                for person, name, late_s, noise in arrivals
+            ]
+            parts.ingest.step([batch(seq, *items)])
+            seq += len(items)
+        assert num_impossible_pairs(parts) == 0
+        parts.engine.dispose()
+
+
+def test_a_closed_tracklet_leaves_memory_and_is_still_a_rival(parts: ServerParts) -> None:
+    parts = ServerParts(parts.data, clock=parts.clock, matching=MatchingSettings(memory_s=100))
+    parts.ingest.step([walk(0, tracklet_id=1, start_s=0, first_seq=1)])
+    parts.clock.now_us += 500 * SECOND_US
+    parts.ingest.step([walk(1, tracklet_id=2, start_s=500, first_seq=5)])
+    assert len(parts.ingest._recent) == 1
+    parts.ingest.step([walk(0, tracklet_id=3, start_s=2, first_seq=9)])
+    assert parts.person_of(3) != parts.person_of(1)
+    parts.ingest.step([walk(0, tracklet_id=4, start_s=600, first_seq=13)])
+    assert parts.person_of(4) in (parts.person_of(1), parts.person_of(3))
 
 
 def test_clocks_that_are_years_off_harm_nobody_else(parts: ServerParts) -> None:

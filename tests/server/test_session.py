@@ -33,10 +33,11 @@ def test_a_batch_is_decoded() -> None:
         (lambda h: setattr(h, "edge_id", "../x"), ConfigError, "edge_id '../x'"),
         (lambda h: setattr(h, "spool_id", ""), ConfigError, "spool_id"),
         (lambda h: h.camids.append("a/b"), ConfigError, "camera of edge edge1 'a/b'"),
-        (lambda h: h.camids.append("cam1"), ProtocolError, "each once"),
-        (lambda h: h.ClearField("camids"), ProtocolError, "wanted 1 to 256"),
+        (lambda h: h.camids.append("cam1"), ProtocolError, "cameras cam1 twice"),
+        (lambda h: h.ClearField("camids"), ProtocolError, "announces 0 cameras, wanted 1 to 256"),
+        (lambda h: h.camids.extend(["?"] * 10_000), ProtocolError, "announces 10002 cameras, wanted 1 to 256"),
     ],
-    ids=["version", "space", "dim", "edge", "spool", "camera", "twice", "none"],
+    ids=["version", "space", "dim", "edge", "spool", "camera", "twice", "none", "many"],
 )
 def test_a_hello_that_does_not_fit_is_refused(
     change: Callable[[ingest_pb2.Hello], None], error: type[OspreyError], message: str

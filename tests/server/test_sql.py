@@ -5,17 +5,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes_stream import SERVED, ServerParts, look
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from server.errors import StorageError
 from server.storage.database import StorageSettings, open_database
 from server.storage.records import Changes, StoredObservation
 from server.storage.sql import SqlRecords
-from server.types import Camera, Spool, SpoolState, Tracklet, TrackletName
+from server.types import Camera, CameraSpan, Spool, SpoolState, Tracklet, TrackletName
 
 EDGE = Spool("edge1", "spool1")
 
@@ -93,6 +94,31 @@ def test_tracklets_are_found_by_name(records: SqlRecords) -> None:
     names = [TrackletName(1, 101), TrackletName(1, 999), TrackletName(2, 101)]
     assert [found.tracklet_key for found in records.find_tracklets(names, SERVED.space)] == [1]
     assert records.find_tracklets([], SERVED.space) == []
+
+
+def test_tracklets_are_found_by_a_moment_that_they_share(records: SqlRecords) -> None:
+    later = replace(tracklet(2), start_us=10, end_us=20)
+    records.commit(Changes(space=SERVED.space, time_us=9, new_tracklets=[later]))
+    cases = {(1, 2, 10): [1, 2], (1, 0, 1): [1], (1, 3, 9): [], (1, 20, 99): [2], (2, 0, 99): []}
+    for span, keys in cases.items():
+        found = records.find_overlapping([CameraSpan(*span)] * 2, SERVED.space)
+        assert [item.tracklet_key for item in found] == keys
+    assert records.find_overlapping([CameraSpan(1, 0, 99)], "other") == []
+
+
+def test_finding_tracklets_reads_only_those(records: SqlRecords) -> None:
+    plans: list[str] = []
+
+    def explain(connection: Connection, _: object, statement: str, values: tuple[Any, ...], *__: object) -> None:
+        if statement.startswith("SELECT"):
+            plan = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(row[3] for row in plan)
+
+    event.listen(records._engine, "before_cursor_execute", explain)
+    records.find_tracklets([TrackletName(1, 101), TrackletName(2, 5)], SERVED.space)
+    records.find_overlapping([CameraSpan(1, 0, 9)], SERVED.space)
+    assert len(plans) == 3
+    assert all(plan.startswith("SEARCH tracklets USING INDEX") for plan in plans)
 
 
 def test_all_tracklets_come_once_over_many_pages(records: SqlRecords, monkeypatch: pytest.MonkeyPatch) -> None:

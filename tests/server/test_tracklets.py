@@ -7,6 +7,7 @@ from fakes_stream import SECOND_US, look, observation
 from reid.types import Observation
 from server.matching.tracklets import (
     MaturitySettings,
+    growth,
     is_young,
     mean_embedding,
     new_tracklet,
@@ -14,7 +15,7 @@ from server.matching.tracklets import (
     pool,
     share,
 )
-from server.types import Tracklet, TrackletName
+from server.types import CameraSpan, Tracklet, TrackletName
 
 
 def pooled(*observations: Observation, camera_key: int = 1) -> Tracklet:
@@ -53,6 +54,17 @@ def test_embeddings_that_cancel_are_like_nobody() -> None:
 def test_late_observations_widen_the_span_backwards() -> None:
     tracklet = pooled(observation(time_s=5), observation(time_s=3))
     assert (tracklet.start_us, tracklet.end_us) == (3 * SECOND_US, 5 * SECOND_US)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "covered_s"),
+    [([9], (5, 9)), ([1, 9], (1, 9)), ([1], (1, 3)), ([4], (4, 4))],
+    ids=["on", "both", "back", "within"],
+)
+def test_growth_is_what_a_tracklet_covers_anew(times_s: list[float], covered_s: tuple[int, int]) -> None:
+    tracklet = pooled(observation(time_s=3), observation(time_s=5))
+    came = growth(tracklet, [observation(time_s=time_s) for time_s in times_s])
+    assert came == CameraSpan(1, covered_s[0] * SECOND_US, covered_s[1] * SECOND_US)
 
 
 def test_the_last_observation_closes_a_tracklet_for_good() -> None:
