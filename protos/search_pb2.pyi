@@ -77,9 +77,9 @@ class PersonMatch(_message.Message):
     CAMID_FIELD_NUMBER: _builtins.int
     IS_MATCH_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
-    """Cosine of the nearest prototype, in [-1, 1]."""
+    """Cosine of the nearest view of this person, in [-1, 1]."""
     camid: _builtins.str
-    """The camera of that prototype."""
+    """The camera of that view."""
     is_match: _builtins.bool
     """At or above the release's match threshold."""
     @_builtins.property

@@ -1,7 +1,12 @@
-"""Who looks like this? Photos and embeddings in, persons out. Knows no grpc; called from several threads."""
+"""Who looks like this? Photos and embeddings in, persons out. Knows no grpc; called from several threads.
+
+Two stages. Prototypes, which are means, say quickly who may be meant. Among those, the single views decide: a photo is
+one view, and somebody seen from the side resembles his own side view more than anybody's mean.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -11,23 +16,30 @@ from reid.embedding import unpack
 from reid.preprocess import decode_image, resize_crop
 from reid.types import FloatArray
 from server.gallery.gallery import NO_HIT, Gallery
-from server.types import PrototypeRef
+from server.types import PrototypeRef, Views
 
 _PROTOTYPES_PER_PERSON = 4
 """How many prototypes to look at for each person wanted, at first: a person has one per camera."""
+_LEAST_CANDIDATES = 100
+"""Persons that go into the second stage, however few are wanted."""
+
+ReadViews = Callable[[Sequence[int]], Views]
+"""Gives the best views of some persons."""
 
 
 class PersonSearch:
-    """Finds persons by their prototypes.
+    """Finds persons by their prototypes and views.
 
     Args:
         gallery: Prototypes of all persons.
         embedder: Of the release whose space the gallery holds.
+        read_views: Views of persons in that space.
     """
 
-    def __init__(self, gallery: Gallery, embedder: Embedder) -> None:
+    def __init__(self, gallery: Gallery, embedder: Embedder, read_views: ReadViews) -> None:
         self._gallery = gallery
         self._embedder = embedder
+        self._read_views = read_views
         self._embedder_lock = Lock()
 
     def by_image(self, image: bytes, *, top: int) -> list[tuple[PrototypeRef, float]]:
@@ -38,7 +50,7 @@ class PersonSearch:
             top: Most persons wanted.
 
         Returns:
-            Each person's nearest prototype and its cosine, best first.
+            Each person with the camera of the nearest view, and that view's cosine, best first.
 
         Raises:
             ImageError: The bytes are no picture.
@@ -58,7 +70,19 @@ class PersonSearch:
         return self._nearest(unpack(content, dim=self._embedder.dim), top)
 
     def _nearest(self, embedding: FloatArray, top: int) -> list[tuple[PrototypeRef, float]]:
-        num_prototypes = top * _PROTOTYPES_PER_PERSON
+        best = self._candidates(embedding, max(top, _LEAST_CANDIDATES))
+        views = self._read_views(list(best))
+        if len(views.person_ids):
+            similarities = views.embeddings @ embedding
+            # Worst first, so that each person's best view is what stays; a person without a view keeps the prototype.
+            for row in np.argsort(similarities).tolist():
+                ref = PrototypeRef(int(views.person_ids[row]), int(views.camera_keys[row]))
+                best[ref.person_id] = ref, float(similarities[row])
+        return sorted(best.values(), key=lambda found: -found[1])[:top]
+
+    def _candidates(self, embedding: FloatArray, num_persons: int) -> dict[int, tuple[PrototypeRef, float]]:
+        """The persons with the nearest prototypes."""
+        num_prototypes = num_persons * _PROTOTYPES_PER_PERSON
         while True:
             hits = self._gallery.search(embedding[np.newaxis], top=num_prototypes)
             best: dict[int, tuple[PrototypeRef, float]] = {}
@@ -66,6 +90,6 @@ class PersonSearch:
                 if key != NO_HIT:
                     ref = PrototypeRef.from_key(key)
                     best.setdefault(ref.person_id, (ref, similarity))
-            if len(best) >= top or num_prototypes >= len(self._gallery):
-                return list(best.values())[:top]
+            if len(best) >= num_persons or num_prototypes >= len(self._gallery):
+                return dict(list(best.items())[:num_persons])
             num_prototypes *= 4

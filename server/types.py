@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from reid.types import Box, FloatArray
+from reid.types import Box, FloatArray, IntArray
 
 NO_PERSON = 0
 """Stands for "not assigned yet"; real person_ids start at 1."""
@@ -103,6 +103,20 @@ class Tracklet:
     def span(self) -> CameraSpan:
         """Where and when it was seen."""
         return CameraSpan(self.camera_key, self.start_us, self.end_us)
+
+
+class Views(NamedTuple):
+    """Single observations of some persons.
+
+    Attributes:
+        person_ids: int64 (N,).
+        camera_keys: int64 (N,).
+        embeddings: float32 (N, D), unit norm up to the rounding of halves.
+    """
+
+    person_ids: IntArray
+    camera_keys: IntArray
+    embeddings: FloatArray
 
 
 class PrototypeRef(NamedTuple):

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import structlog
@@ -36,6 +37,8 @@ _KEEPALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 """A half-open connection is found dead within 40 s; edges may ping every 10 s."""
+_VIEWS_PER_PERSON = 64
+"""Views of each candidate that a search compares with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +68,14 @@ def open_site(settings: ServerSettings, release: Release) -> Iterator[Site]:
         engine = open_database(settings.storage, data=settings.data)
         gallery = ExactGallery(served.dim)
         ingest = Ingest(SqlRecords(engine), gallery, served=served, matching=settings.matching, clock_us=_now_us)
+        summaries = SqlSummaries(engine)
+        read_views = partial(summaries.read_views, space=served.space, most_per_person=_VIEWS_PER_PERSON)
         try:
             ingest.restore()
             yield Site(
                 ingest=ingest,
-                summaries=SqlSummaries(engine),
-                search=PersonSearch(gallery, embedder),
+                summaries=summaries,
+                search=PersonSearch(gallery, embedder, read_views),
                 served=served,
                 release=release,
             )

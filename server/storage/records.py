@@ -20,6 +20,7 @@ from server.types import (
     Tracklet,
     TrackletName,
     TrackletSummary,
+    Views,
 )
 
 
@@ -121,6 +122,9 @@ class Summaries(Protocol):
 
     def get_camids(self, camera_keys: Sequence[int]) -> dict[int, str]:
         """Names of cameras."""
+
+    def read_views(self, person_ids: Sequence[int], *, space: str, most_per_person: int) -> Views:
+        """The best views of each person in this space, by quality."""
 
     def iter_summaries(self, *, person_id: int, with_sightings: bool) -> Iterator[TrackletSummary]:
         """Tracklets of one person, or of all for `NO_PERSON`, in order of their start.

@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
 from reid.types import Box
 from server.errors import NotFoundError
 from server.storage.database import explained
 from server.storage.schema import cameras, observations, persons, spools, tracklets
-from server.types import NO_PERSON, Camera, EdgeSummary, PersonSummary, Sighting, Totals, TrackletSummary
+from server.types import NO_PERSON, Camera, EdgeSummary, PersonSummary, Sighting, Totals, TrackletSummary, Views
 
 _PAGE = 500
 
@@ -50,6 +51,27 @@ class SqlSummaries:
         query = select(cameras.c.camera_key, cameras.c.camid).where(cameras.c.camera_key.in_(camera_keys))
         with self._engine.connect() as connection:
             return {row.camera_key: row.camid for row in connection.execute(query)}
+
+    @explained
+    def read_views(self, person_ids: Sequence[int], *, space: str, most_per_person: int) -> Views:
+        """See `Summaries.read_views`."""
+        columns = tracklets.c.person_id, tracklets.c.camera_key, observations.c.embedding
+        place = func.row_number().over(partition_by=tracklets.c.person_id, order_by=observations.c.quality.desc())
+        ranked = (
+            select(*columns, place.label("place"))
+            .join(observations, observations.c.tracklet_key == tracklets.c.tracklet_key)
+            .where(tracklets.c.person_id.in_(person_ids), tracklets.c.space == space)
+            .subquery()
+        )
+        query = select(ranked).where(ranked.c.place <= most_per_person)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        halves = np.frombuffer(b"".join(row.embedding for row in rows), dtype="<f2")
+        return Views(
+            person_ids=np.array([row.person_id for row in rows], dtype=np.int64),
+            camera_keys=np.array([row.camera_key for row in rows], dtype=np.int64),
+            embeddings=halves.astype(np.float32).reshape(len(rows), -1 if rows else 0),
+        )
 
     def iter_summaries(self, *, person_id: int, with_sightings: bool) -> Iterator[TrackletSummary]:
         """See `Summaries.iter_summaries`."""

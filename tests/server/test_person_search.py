@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from reid.errors import EmbeddingError, ImageError
 from reid.release import Release
 from server.gallery.exact import ExactGallery
 from server.search import PersonSearch
-from server.types import PrototypeRef
+from server.types import PrototypeRef, Views
 
 
 def fill(gallery: ExactGallery, *items: tuple[int, int, int]) -> None:
@@ -24,9 +27,29 @@ def gallery() -> ExactGallery:
     return ExactGallery(DIM)
 
 
+@dataclass
+class FakeViews:
+    """Views by hand: items are (person_id, camera_key, look)."""
+
+    items: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def __call__(self, person_ids: Sequence[int]) -> Views:
+        rows = [item for item in self.items if item[0] in person_ids]
+        return Views(
+            np.array([row[0] for row in rows], np.int64),
+            np.array([row[1] for row in rows], np.int64),
+            np.array([look(row[2]) for row in rows], np.float32).reshape(len(rows), -1 if rows else 0),
+        )
+
+
 @pytest.fixture
-def search(gallery: ExactGallery, tiny_release: Release) -> PersonSearch:
-    return PersonSearch(gallery, OnnxEmbedder(tiny_release, num_threads=1))
+def views() -> FakeViews:
+    return FakeViews()
+
+
+@pytest.fixture
+def search(gallery: ExactGallery, tiny_release: Release, views: FakeViews) -> PersonSearch:
+    return PersonSearch(gallery, OnnxEmbedder(tiny_release, num_threads=1), views)
 
 
 def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch, gallery: ExactGallery) -> None:
@@ -39,6 +62,22 @@ def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch
 def test_a_person_with_many_cameras_does_not_hide_the_others(search: PersonSearch, gallery: ExactGallery) -> None:
     fill(gallery, *((1, camera_key, 0) for camera_key in range(300)), (2, 1, 1))
     assert [ref.person_id for ref, _ in search.by_embedding(half_bytes(0), top=2)] == [1, 2]
+
+
+def test_a_person_is_found_by_a_view_that_the_mean_does_not_resemble(
+    search: PersonSearch, gallery: ExactGallery, views: FakeViews
+) -> None:
+    fill(gallery, (1, 1, 0), (2, 1, 1))
+    views.items = [(1, 1, 0), (1, 5, 3), (2, 1, 1)]
+    (first, similarity), *_ = search.by_embedding(half_bytes(3), top=2)
+    assert first == PrototypeRef(1, 5)
+    assert similarity == pytest.approx(1.0, abs=2e-3)
+
+
+def test_no_more_persons_than_wanted_are_named(search: PersonSearch, gallery: ExactGallery, views: FakeViews) -> None:
+    views.items = [(person_id, 1, person_id % DIM) for person_id in range(1, 30)]
+    fill(gallery, *views.items)
+    assert len(search.by_embedding(half_bytes(0), top=3)) == 3
 
 
 def test_a_photo_finds_the_embedding_of_the_same_photo(

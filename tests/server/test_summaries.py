@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from fakes_stream import SECOND_US, ServerParts, batch, observation
+from fakes_stream import DIM, SECOND_US, SERVED, ServerParts, batch, look, observation
 
 from reid.types import Box
 from server.errors import NotFoundError
@@ -54,6 +55,21 @@ def test_tracklets_come_in_order_of_their_start_with_their_sightings(
 def test_tracklets_of_one_person_come_without_sightings_unless_asked(filled: ServerParts) -> None:
     found = list(filled.summaries.iter_summaries(person_id=1, with_sightings=False))
     assert [(tracklet.tracklet_id, tracklet.sightings) for tracklet in found] == [(1, ()), (2, ())]
+
+
+def test_the_best_views_of_each_person_are_read(parts: ServerParts) -> None:
+    qualities = [0.2, 0.9, 0.5]
+    parts.ingest.step([batch(1, *(observation(0, time_s=i, quality=q) for i, q in enumerate(qualities)))])
+    parts.ingest.step([batch(1, observation(3, time_s=90), spool=Spool("edge2", "s"))])
+    views = parts.summaries.read_views([1, 2, 99], space=SERVED.space, most_per_person=2)
+    assert sorted(views.person_ids.tolist()) == [1, 1, 2]
+    assert views.embeddings.shape == (3, DIM)
+    np.testing.assert_allclose(views.embeddings[views.person_ids == 2][0], look(3), atol=1e-3)
+
+
+@pytest.mark.parametrize(("persons", "space"), [([], SERVED.space), ([1], "another")], ids=["nobody", "another-space"])
+def test_there_may_be_no_views(filled: ServerParts, persons: list[int], space: str) -> None:
+    assert len(filled.summaries.read_views(persons, space=space, most_per_person=2).person_ids) == 0
 
 
 def test_an_unknown_person_is_named(filled: ServerParts) -> None:

@@ -55,6 +55,10 @@ class ServerProcess:
     def num_stored(self) -> int:
         return self.status().totals.num_observations
 
+    def person_of_tracklets(self) -> dict[int, int]:
+        with SearchClient(self.address) as client:
+            return {tracklet.tracklet_id: tracklet.person_id for tracklet in client.iter_tracklets()}
+
     def stored_sequences(self) -> list[int]:
         """Sequence numbers in the records, as they lie on the disk."""
         with sqlite3.connect(self.data / "records.db") as records:
