@@ -61,7 +61,7 @@ def probe(kind: str, architecture: str, crops: Path, feats: Path, num_steps: int
     done = subprocess.run(
         [*command, str(num_steps)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
-    parts: dict[str, float] = json.loads(done.stdout)
+    parts: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return parts
 
 

@@ -64,7 +64,7 @@ def run(kind: str, num_samples: int, folder: Path) -> tuple[IntArray, dict[str, 
     labels = folder / "labels.npy"
     command = [sys.executable, "-m", "benchmarks.instruments.neighbours_probe", kind, str(num_samples), str(labels)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return np.load(labels), json.loads(done.stdout)
+    return np.load(labels), json.loads(done.stdout.splitlines()[-1])
 
 
 def growth(sizes: Sequence[float], costs: Sequence[float]) -> float:

@@ -33,7 +33,7 @@ from train.pseudo_labels import ClusterSettings, make_pseudo_labels
 
 BATCH = 64
 NUM_CLUSTERS = 500
-_EPS = 0.4
+_EPS = 0.5
 _CPU = torch.device("cpu")
 _AUGMENT = AugmentSettings(brightness=0, contrast=0, colour_cast=0)
 
