@@ -17,17 +17,19 @@ Shape letters: Q query, G gallery, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from reid.types import AnyArray, BoolArray, FloatArray, IntArray
+from reid.types import AnyArray, FloatArray, IntArray
 
 JUNK_PID = -1
-_BLOCK_ENTRIES = 1 << 24
-"""Similarities held at once: 64 MiB of float32."""
+_BLOCK_ENTRIES = 1 << 25
+"""Similarities held at once: 128 MiB of float32."""
+SimilaritiesOf = Callable[[slice], FloatArray]
+"""Rows of the query to their (B, G) similarities to the gallery; valid until the next call."""
 
 
 class Labels(NamedTuple):
@@ -82,10 +84,9 @@ def score_embeddings(
     """
     _check_lengths(len(query_QD), len(gallery_GD), query, gallery)
     kept = gallery.pids != JUNK_PID
-    gallery_GD, gallery = gallery_GD[kept], _only(gallery, kept)
-    block = max(1, _BLOCK_ENTRIES // max(1, len(gallery_GD)))
-    blocks = ((first, query_QD[first : first + block] @ gallery_GD.T) for first in range(0, len(query_QD), block))
-    return _score(blocks, query, gallery, max_rank)
+    if not kept.all():
+        gallery_GD, gallery = gallery_GD[kept], Labels(gallery.pids[kept], gallery.camids[kept])
+    return score_blocks(cosine_blocks(query_QD, gallery_GD), query, gallery, max_rank=max_rank)
 
 
 def score_similarities(
@@ -103,13 +104,58 @@ def score_similarities(
         ValueError: Lengths differ, a similarity is not finite, or no query has a match.
     """
     _check_lengths(similarity_QG.shape[0], similarity_QG.shape[1], query, gallery)
-    kept = gallery.pids != JUNK_PID
-    block = max(1, _BLOCK_ENTRIES // max(1, len(kept)))
-    blocks = (
-        (first, similarity_QG[first : first + block] if kept.all() else similarity_QG[first : first + block, kept])
-        for first in range(0, len(similarity_QG), block)
-    )
-    return _score(blocks, query, _only(gallery, kept), max_rank)
+    return score_blocks(lambda rows: similarity_QG[rows], query, gallery, max_rank=max_rank)
+
+
+def cosine_blocks(query_QD: FloatArray, gallery_GD: FloatArray) -> SimilaritiesOf:
+    """Cosine similarities of embeddings, as `score_blocks` asks for them; every answer overwrites the one before."""
+    memory = np.empty(0, dtype=np.result_type(query_QD, gallery_GD))
+
+    def similarities_of(rows: slice) -> FloatArray:
+        nonlocal memory
+        block_BD = query_QD[rows]
+        num_entries = len(block_BD) * len(gallery_GD)
+        # Fresh pages for each block would cost a tenth of the product.
+        if memory.size < num_entries:
+            memory = np.empty(num_entries, dtype=memory.dtype)
+        out_BG = memory[:num_entries].reshape(len(block_BD), len(gallery_GD))
+        product: FloatArray = np.matmul(block_BD, gallery_GD.T, out=out_BG)
+        return product
+
+    return similarities_of
+
+
+def score_blocks(
+    similarities_of: SimilaritiesOf, query: Labels, gallery: Labels, *, max_rank: int = 50
+) -> RetrievalScores:
+    """Score similarities that are made for a block of queries at a time.
+
+    Args:
+        similarities_of: Rows of the query to their (B, G) similarities to the gallery.
+        query: Labels of the queries.
+        gallery: Labels of the gallery.
+        max_rank: Length of `cmc`.
+
+    Raises:
+        ValueError: A similarity is not finite, or no query has a match.
+    """
+    members, junk = _rows_by_pid(gallery.pids), np.flatnonzero(gallery.pids == JUNK_PID)
+    members.pop(JUNK_PID, None)
+    ranks_of_queries: list[IntArray] = []
+    block = max(1, _BLOCK_ENTRIES // max(1, len(gallery.pids)))
+    for first in range(0, len(query.pids), block):
+        similarity_BG = similarities_of(slice(first, first + block))
+        _check_finite(similarity_BG)
+        for row, similarities_G in enumerate(similarity_BG, start=first):
+            same_pid = members.get(int(query.pids[row]))
+            if same_pid is None:
+                continue
+            is_other_camera = gallery.camids[same_pid] != query.camids[row]
+            matches, excluded = same_pid[is_other_camera], same_pid[~is_other_camera]
+            if matches.size:
+                excluded = np.concatenate([excluded, junk]) if junk.size else excluded
+                ranks_of_queries.append(match_ranks(similarities_G, matches=matches, excluded=excluded))
+    return _summarise(ranks_of_queries, num_queries=len(query.pids), max_rank=max_rank)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +196,6 @@ def threshold_at_false_match_rate(positive: AnyArray, negative: AnyArray, *, rat
     )
 
 
-def _only(who: Labels, kept: BoolArray) -> Labels:
-    return Labels(who.pids[kept], who.camids[kept])
-
-
 def _check_lengths(num_query: int, num_gallery: int, query: Labels, gallery: Labels) -> None:
     came = num_query, num_gallery
     for wanted in ((len(query.pids), len(gallery.pids)), (len(query.camids), len(gallery.camids))):
@@ -163,26 +205,12 @@ def _check_lengths(num_query: int, num_gallery: int, query: Labels, gallery: Lab
             )
 
 
-def _score(blocks: Iterator[tuple[int, FloatArray]], query: Labels, gallery: Labels, max_rank: int) -> RetrievalScores:
-    members = _rows_by_pid(gallery.pids)
-    precisions: list[float] = []
-    penalties: list[float] = []
-    first_hits: list[int] = []
-    for first, similarity_BG in blocks:
-        if not np.isfinite(similarity_BG).all():
-            raise ValueError("a similarity is not finite: normalise the embeddings, which checks them")
-        for row, similarities_G in enumerate(similarity_BG, start=first):
-            same_pid = members.get(int(query.pids[row]))
-            if same_pid is None:
-                continue
-            is_other_camera = gallery.camids[same_pid] != query.camids[row]
-            if not is_other_camera.any():
-                continue
-            ranks = match_ranks(similarities_G, matches=same_pid[is_other_camera], excluded=same_pid[~is_other_camera])
-            precisions.append(float(np.mean(np.arange(1, len(ranks) + 1) / ranks)))
-            penalties.append(len(ranks) / float(ranks[-1]))
-            first_hits.append(int(ranks[0]))
-    return _summarise(precisions, penalties, first_hits, num_queries=len(query.pids), max_rank=max_rank)
+def _check_finite(similarity_BG: FloatArray) -> None:
+    # A sum is one pass without a copy; it is finite only if all are. A sum that overflows is looked at again.
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_finite = bool(np.isfinite(similarity_BG.sum()))
+    if not is_finite and not np.isfinite(similarity_BG).all():
+        raise ValueError("a similarity is not finite: normalise the embeddings, which checks them")
 
 
 def match_ranks(similarities_G: FloatArray, *, matches: IntArray, excluded: IntArray) -> IntArray:
@@ -199,14 +227,17 @@ def match_ranks(similarities_G: FloatArray, *, matches: IntArray, excluded: IntA
     wanted = similarities_G[matches]
     is_near = similarities_G >= wanted.min()
     is_near[excluded] = False
-    near = similarities_G[is_near]
+    # `flatnonzero` and `take` do in half the time what indexing with the mask does.
+    near_rows = np.flatnonzero(is_near)
+    near = similarities_G.take(near_rows)
     # Values alone sort several times faster than an argsort; ties, which are rare, are then settled one by one.
     near.sort()
-    first_equal, past_equal = np.searchsorted(near, wanted, "left"), np.searchsorted(near, wanted, "right")
+    past_equal = near.searchsorted(wanted, "right")
     ranks: IntArray = len(near) - past_equal + 1
-    for place in np.flatnonzero(past_equal - first_equal > 1):
-        earlier = slice(0, matches[place])
-        ranks[place] += np.count_nonzero(is_near[earlier] & (similarities_G[earlier] == wanted[place]))
+    is_tied = (past_equal > 1) & (near[past_equal - 2] == wanted)
+    for place in np.flatnonzero(is_tied):
+        earlier = near_rows[: near_rows.searchsorted(matches[place])]
+        ranks[place] += np.count_nonzero(similarities_G[earlier] == wanted[place])
     ranks.sort()
     return ranks
 
@@ -218,16 +249,19 @@ def _rows_by_pid(pids: IntArray) -> dict[int, IntArray]:
     return dict(zip(names.tolist(), np.split(order, starts)[1:], strict=True))
 
 
-def _summarise(
-    precisions: list[float], penalties: list[float], first_hits: list[int], *, num_queries: int, max_rank: int
-) -> RetrievalScores:
-    if not precisions:
+def _summarise(ranks_of_queries: list[IntArray], *, num_queries: int, max_rank: int) -> RetrievalScores:
+    if not ranks_of_queries:
         raise ValueError(f"none of {num_queries} queries has a match under another camera: nothing can be scored")
-    hits = np.array(first_hits)
+    num_matches = np.array([len(ranks) for ranks in ranks_of_queries])
+    firsts = np.cumsum(num_matches) - num_matches
+    ranks = np.concatenate(ranks_of_queries)
+    matches_so_far = np.arange(1, len(ranks) + 1) - np.repeat(firsts, num_matches)
+    precisions = np.add.reduceat(matches_so_far / ranks, firsts) / num_matches
+    first_hits, last_hits = ranks[firsts], ranks[firsts + num_matches - 1]
     return RetrievalScores(
-        mAP=float(np.mean(precisions)),
-        mINP=float(np.mean(penalties)),
-        cmc=np.array([np.mean(hits <= k) for k in range(1, max_rank + 1)]),
-        num_queries=len(precisions),
-        num_unmatched=num_queries - len(precisions),
+        mAP=float(precisions.mean()),
+        mINP=float((num_matches / last_hits).mean()),
+        cmc=np.array([np.mean(first_hits <= k) for k in range(1, max_rank + 1)]),
+        num_queries=len(ranks_of_queries),
+        num_unmatched=num_queries - len(ranks_of_queries),
     )

@@ -4,6 +4,8 @@
     weights.safetensors   the folded weights, by the parameter names that model.onnx uses (TensorRT refits from these)
     golden.npz            `crops` uint8 (G, 256, 128, 3) from the simulated site, `embeddings` float32 (G, D), unit norm
     manifest.json         what this is, how it was made, and the sha256 of every other file
+    trainable.safetensors optional: the weights before folding, to train further from. Edge and server do without it, so
+                          it stays behind when a release is sent to an edge
 
 A folder whose content differs from its manifest is refused, whole.
 """
@@ -31,6 +33,9 @@ WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
 FILES = (MODEL_FILE, WEIGHTS_FILE, GOLDEN_FILE)
+TRAINABLE_FILE = "trainable.safetensors"
+OPTIONAL_FILES = (TRAINABLE_FILE,)
+"""May be left out when a release is handed on: a manifest that names one is right without it too."""
 SUPPORTED_FORMAT = 1
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -102,6 +107,21 @@ class Release:
         """The ONNX file."""
         return self.folder / MODEL_FILE
 
+    @property
+    def trainable_path(self) -> Path:
+        """The weights to train further from.
+
+        Raises:
+            ReleaseError: The release came without them.
+        """
+        path = self.folder / TRAINABLE_FILE
+        if not path.is_file():
+            raise ReleaseError(
+                f"{self.folder} cannot be trained further: it has no {TRAINABLE_FILE}; take the release where it was "
+                "made, or export its checkpoint again"
+            )
+        return path
+
     @cached_property
     def golden(self) -> Golden:
         """The golden crops and their expected embeddings.
@@ -123,11 +143,11 @@ def load_release(folder: Path) -> Release:
     """Read a release folder and verify every file against its manifest.
 
     Raises:
-        ReleaseError: The folder, its manifest or a file is missing or unreadable.
+        ReleaseError: The folder, its manifest or a file that is not optional is missing or unreadable.
         ReleaseMismatchError: A file's hash differs from the manifest.
     """
     manifest = _read_manifest(folder)
-    for name in FILES:
+    for name in (*FILES, *_optional_files_in(folder)):
         _verify_file(folder / name, manifest.sha256.get(name))
     return Release(folder=folder, manifest=manifest)
 
@@ -136,7 +156,7 @@ def write_release(folder: Path, manifest_values: Mapping[str, Any]) -> Release:
     """Seal a folder that already holds the model, the weights and the golden crops: hash them, write the manifest last.
 
     Args:
-        folder: Holds the files named in `FILES`.
+        folder: Holds the files named in `FILES`, and perhaps some of `OPTIONAL_FILES`.
         manifest_values: All of `Manifest` but `sha256`.
 
     Raises:
@@ -146,7 +166,7 @@ def write_release(folder: Path, manifest_values: Mapping[str, Any]) -> Release:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ReleaseError(f"{folder} cannot be sealed as a release: {', '.join(missing)} missing")
-    hashes = {name: sha256_of(folder / name) for name in FILES}
+    hashes = {name: sha256_of(folder / name) for name in (*FILES, *_optional_files_in(folder))}
     manifest = parse_settings(Manifest, {**manifest_values, "sha256": hashes}, source=str(folder / MANIFEST_FILE))
     write_json_atomic(folder / MANIFEST_FILE, manifest.model_dump(mode="json"))
     return load_release(folder)
@@ -155,6 +175,10 @@ def write_release(folder: Path, manifest_values: Mapping[str, Any]) -> Release:
 def space_id(name: str, version: str, weights_path: Path) -> str:
     """Name of the space of a set of weights: readable, and different whenever the weights are."""
     return f"{name}-{version}-{sha256_of(weights_path)[:8]}"
+
+
+def _optional_files_in(folder: Path) -> list[str]:
+    return [name for name in OPTIONAL_FILES if (folder / name).is_file()]
 
 
 def _read_manifest(folder: Path) -> Manifest:

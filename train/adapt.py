@@ -1,7 +1,8 @@
 """Adaptation of an OSNet to a site without labels: cluster, contrast against the clusters, repeat.
 
 Each epoch embeds all crops, clusters them into pseudo labels, lets the method build its memory, and takes a number of
-steps on P x K batches of pseudo labels. Optimiser and schedule go on across epochs.
+steps on P x K batches of pseudo labels. Optimiser and schedule go on across epochs. Several processes may share the
+work (`train.distributed`).
 
 A run is a function of its settings and its crops: batches follow from (seed, epoch), changes to crops from (seed,
 epoch, step), clusters from the weights. Checkpoints are written between epochs; a run that was broken off repeats the
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,10 +24,12 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
+from reid.errors import ConfigError
 from reid.settings import Settings
 from reid.types import FloatArray, IntArray, UInt8Array
 from train.augment import AugmentSettings, augment
-from train.checkpoint import Checkpoint, load_osnet, read_checkpoint
+from train.checkpoint import Checkpoint, load_osnet
+from train.distributed import ALONE, Ranks
 from train.embed import embed_crops
 from train.learner import Learner, Precision
 from train.methods.camera_aware import CameraAware, CameraAwareConfig
@@ -38,6 +41,7 @@ from train.osnet import OSNet
 from train.pseudo_labels import ClusterSettings, PseudoLabels, make_pseudo_labels, spread_over_tracklets
 from train.run_folder import RunFolder
 from train.sampler import balanced_batches
+from train.start import read_start
 
 logger = structlog.get_logger(__name__)
 
@@ -48,9 +52,9 @@ class AdaptSettings(Settings):
     """Everything that an adaptation run depends on, save the data."""
 
     init: str = ""
-    """Checkpoint to start from; needed."""
+    """Folder of a release, or a checkpoint, to start from; needed."""
     architecture: str = ""
-    """Of the checkpoint; ours know it themselves."""
+    """Of the checkpoint; releases and checkpoints of ours know it themselves."""
     seed: int = 1
     num_epochs: int = Field(default=20, gt=0)
     num_iterations: int = Field(default=50, gt=0)
@@ -93,6 +97,8 @@ class SiteCrops:
 Evaluate = Callable[[OSNet], dict[str, float]]
 OnStep = Callable[[int, int, float], None]
 """Called after each step with the epoch from 1, the step from 1, and the loss."""
+OnEpoch = Callable[[Sequence[Mapping[str, Any]]], None]
+"""Called after each epoch, once its checkpoint is written, with the figures of all epochs so far."""
 
 
 class Adapter:
@@ -104,8 +110,12 @@ class Adapter:
         folder: Where checkpoints and metrics go.
         evaluate: Scores of a network, asked after every `evaluate_every` epochs and the last; or None.
         evaluate_every: Epochs.
+        device: `cpu`, `cuda`, …
+        ranks: The processes that share this run; only the first scores, reports and writes.
 
     Raises:
+        ConfigError: A batch is too small to be shared by so many processes.
+        ReleaseError: `settings.init` is a folder without a release, or one without trainable weights.
         CheckpointError: `settings.init` or the folder's checkpoint cannot be loaded.
     """
 
@@ -118,7 +128,10 @@ class Adapter:
         evaluate: Evaluate | None = None,
         evaluate_every: int = 5,
         device: str = "cpu",
+        ranks: Ranks = ALONE,
     ) -> None:
+        _check_batch(settings, ranks)
+        self._ranks = ranks
         self._settings = settings
         self._site = site
         self._folder = folder
@@ -129,11 +142,12 @@ class Adapter:
         self._history: list[dict[str, Any]] = []
         torch.manual_seed(settings.seed)
         self._learner = Learner(
-            load_osnet(read_checkpoint(Path(settings.init)), settings.architecture),
+            load_osnet(read_start(Path(settings.init)).checkpoint, settings.architecture),
             settings.optimiser,
             ema_decay=settings.ema_decay,
             precision=settings.precision,
             device=device,
+            ranks=ranks,
         )
         checkpoint = folder.load_checkpoint()
         if checkpoint is not None:
@@ -144,7 +158,12 @@ class Adapter:
         """One line of figures per finished epoch."""
         return list(self._history)
 
-    def run(self, stop: threading.Event, on_step: OnStep = lambda epoch, step, loss: None) -> bool:
+    def run(
+        self,
+        stop: threading.Event,
+        on_step: OnStep = lambda epoch, step, loss: None,
+        on_epoch: OnEpoch = lambda history: None,
+    ) -> bool:
         """Adapt to the end, or until the event is set; the folder keeps the last finished epoch to go on from.
 
         Returns:
@@ -158,12 +177,18 @@ class Adapter:
             if figures is None:
                 return False
             self._finish_epoch(figures)
-        self._folder.save_final(self._learner.kept)
+            if self._ranks.is_first:
+                on_epoch(self.history)
+        if self._ranks.is_first:
+            self._folder.save_final(self._learner.kept)
         return True
 
     def embed(self) -> FloatArray:
         """Embeddings of the site's crops by the weights as they stand: (N, 512) float32, unit norm."""
-        return embed_crops(self._learner.kept, self._site.crops, precision=self._settings.precision)
+        crops, ranks = self._site.crops, self._ranks
+        part = embed_crops(self._learner.kept, crops[ranks.part(len(crops))], precision=self._settings.precision)
+        joined = ranks.join(torch.from_numpy(part).to(self._learner.device), len(crops))
+        return np.asarray(joined.cpu().numpy(), dtype=np.float32)
 
     def cluster(self, feats: FloatArray) -> PseudoLabels:
         """Pseudo labels of the site's crops from their embeddings, as the next epoch would use them.
@@ -182,12 +207,14 @@ class Adapter:
         started = time.perf_counter()
         feats = self.embed()
         embedded = time.perf_counter()
-        labels = self.cluster(feats)
+        labels = self._ranks.from_first(lambda: self.cluster(feats))
         self._begin(feats, labels.labels_N)
         clustered = time.perf_counter()
         losses = self._train(labels.labels_N, stop, on_step)
         if losses is None:
             return None
+        self._learner.average_norms()
+        trained = time.perf_counter()
         return {
             "epoch": self._epochs_done + 1,
             "loss": float(np.mean(losses)),
@@ -198,7 +225,8 @@ class Adapter:
             **({} if self._site.pids is None else _pair_figures(labels)),
             "embed_s": embedded - started,
             "cluster_s": clustered - embedded,
-            "train_s": time.perf_counter() - clustered,
+            "train_s": trained - clustered,
+            "duration_s": trained - started,
         }
 
     def _begin(self, feats: FloatArray, labels: IntArray) -> None:
@@ -222,21 +250,20 @@ class Adapter:
         losses: list[float] = []
         self._learner.network.train()
         for step, rows in enumerate(batches):
-            if stop.is_set():
+            if self._ranks.any(stop.is_set()):
                 return None
             losses.append(self._step(rows, labels[rows], step))
             on_step(epoch + 1, step + 1, losses[-1])
         return losses
 
     def _step(self, rows: IntArray, labels: IntArray, step: int) -> float:
-        settings, device = self._settings, self._learner.device
+        settings, device, ranks = self._settings, self._learner.device, self._ranks
         progress = (self._epochs_done + step / settings.num_iterations) / settings.num_epochs
-        # From 1 on: a seed that ends in 0 is the same as one without, which the plan of the epoch has.
-        rng = np.random.default_rng([settings.seed, self._epochs_done, step + 1])
+        # Steps from 1 on: a seed that ends in 0 is the same as one without, which the plan of the epoch has.
+        rng = np.random.default_rng([settings.seed, self._epochs_done, step + 1, ranks.rank])
+        crops = augment(self._site.crops[rows[ranks.part(len(rows))]], settings.augment, rng)
         batch = Batch(
-            feats_BD=functional.normalize(
-                self._learner.features(augment(self._site.crops[rows], settings.augment, rng)), dim=1
-            ),
+            feats_BD=ranks.join(functional.normalize(self._learner.features(crops), dim=1), len(rows)),
             labels_B=torch.from_numpy(labels).to(device),
             camids_B=torch.from_numpy(self._site.camids[rows]).to(device),
         )
@@ -248,13 +275,16 @@ class Adapter:
     def _finish_epoch(self, figures: dict[str, Any]) -> None:
         self._epochs_done += 1
         is_last = self._epochs_done == self._settings.num_epochs
-        if self._evaluate is not None and (is_last or self._epochs_done % self._evaluate_every == 0):
+        is_due = is_last or self._epochs_done % self._evaluate_every == 0
+        if self._evaluate is not None and self._ranks.is_first and is_due:
             figures |= self._evaluate(self._learner.kept)
         self._history.append(figures)
         self._save()
         logger.info("epoch done", **{k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()})
 
     def _save(self) -> None:
+        if not self._ranks.is_first:
+            return
         progress = {"epochs_done": self._epochs_done, "history": self._history}
         state = self._learner.state(where=f"epoch {self._epochs_done}")
         self._folder.save_checkpoint(self._learner.network, {**state, **progress})
@@ -271,6 +301,13 @@ def make_method(settings: AdaptSettings) -> Method:
     config = settings.method
     method: Method = Ise(config) if isinstance(config, IseConfig) else ClusterContrast(config)
     return CameraAware(settings.camera_aware, method) if settings.camera_aware.weight else method
+
+
+def _check_batch(settings: AdaptSettings, ranks: Ranks) -> None:
+    """A batch norm needs two crops."""
+    size = settings.num_ids * settings.num_crops
+    if size < 2 * ranks.size:
+        raise ConfigError(f"a batch of {size} is too small for {ranks.size} processes: start at most {size // 2}")
 
 
 def _pair_figures(labels: PseudoLabels) -> dict[str, float]:

@@ -18,12 +18,15 @@ import numpy as np
 
 from reid.embedding import normalise
 from reid.metrics import Labels, MatchThreshold, threshold_at_false_match_rate
+from reid.release import Thresholds
 from reid.types import BoolArray, FloatArray
-from train.datasets import DISTRACTOR_PID, ReidSample, camids_of, pids_of, tracklets_of
+from train.datasets.samples import DISTRACTOR_PID, ReidSample, camids_of, pids_of, tracklets_of
 from train.errors import DatasetError
 
 FALSE_MATCH_RATE = 1e-3
 """Share of pairs of two persons that may match."""
+UNCALIBRATED = Thresholds(match=0.60, how="default, not calibrated on any data")
+"""For releases of which nothing better is known."""
 MOST_CROPS_POOLED = 8
 """Crops of a tracklet that enter its mean; an edge sends about this many of one passage."""
 _MOST_SAMPLES = 4000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +17,20 @@ from reid.cli import EXIT_INTERRUPTED, print_json
 from reid.errors import ConfigError
 from reid.logs import configure_logs
 from reid.metrics import score_embeddings
-from train.adapt import Adapter, AdaptSettings, OnStep, SiteCrops
+from reid.release import Release
+from reid.types import FloatArray, IntArray
+from train.adapt import Adapter, AdaptSettings, OnEpoch, OnStep, SiteCrops
+from train.adapted_release import AdaptedRun, calibrated_threshold, carried_threshold, describe, name_and_version
+from train.checkpoint import load_osnet, read_checkpoint
 from train.commands_supervised import stop_on_signals
 from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
-from train.datasets import READERS, SPLITS, Split, camids_of, pids_of, read_split, tracklets_of
+from train.datasets.registry import DATASETS, chosen_split, read_split, splits_help
+from train.datasets.samples import Split, are_labelled, camids_of, pids_of, tracklets_of
+from train.distributed import Ranks, join_ranks
 from train.embed import embed_crops
 from train.evaluate import labels_of
+from train.event_log import open_event_log
+from train.export import export_release
 from train.memory import unit_means
 from train.methods.ise import IseConfig, extend, extension_strength
 from train.osnet import OSNet
@@ -31,6 +39,7 @@ from train.pseudo_labels import neighbouring_clusters
 from train.recipes.adaptation import cluster_contrast, ise, ise_market, ise_plus
 from train.run_folder import RunFolder
 from train.speed import restart_with_fast_malloc
+from train.start import read_start
 
 RECIPES: dict[str, Callable[[], AdaptSettings]] = {
     "cluster-contrast": cluster_contrast,
@@ -42,46 +51,93 @@ RECIPES: dict[str, Callable[[], AdaptSettings]] = {
 _PROJECTED_CLUSTERS = 10
 
 
+InitPath = Annotated[Path, typer.Option("--init", metavar="RELEASE|CKPT", help="What to start from.")]
+DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
+RunOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run, for a new one without a run.")]
+MethodName = Annotated[str, typer.Option("--method", help=f"One of: {', '.join(RECIPES)}.")]
+Arch = Annotated[str, typer.Option("--arch", help="Of a public checkpoint, for example osnet_x0_25.")]
+DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
+SplitName = Annotated[str, typer.Option("--split", help=f"What adapts; else the first of {splits_help()}.")]
+NamePattern = Annotated[str, typer.Option("--name-pattern", help="Of 'folder': groups camera, track, frame.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")]
+Name = Annotated[str, typer.Option("--name", help="Of the release; by default its parent's.")]
+Version = Annotated[str, typer.Option("--version", help="Of the release; by default the one after its parent's.")]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Find the match threshold with the labels of the data's test part.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
+
+
 def adapt(
-    init: Annotated[Path, typer.Option("--init", metavar="CKPT", help="Checkpoint to start from.")],
-    data_root: Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run; a broken-off run goes on.")],
-    method: Annotated[str, typer.Option("--method", help=f"One of: {', '.join(RECIPES)}.")] = "ise",
-    arch: Annotated[str, typer.Option("--arch", help="Of a public checkpoint, for example osnet_x0_25.")] = "",
-    data: Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(READERS)}.")] = "market1501",
-    split: Annotated[str, typer.Option("--split", help=f"Which part adapts: {', '.join(SPLITS)}.")] = "500-251",
-    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    cache: Annotated[
-        Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")
-    ] = DEFAULT_CACHE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
+    init: InitPath,
+    data_root: DataRoot,
+    out: RunOut,
+    method: MethodName = "ise",
+    arch: Arch = "",
+    data: DataName = "market1501",
+    split: SplitName = "",
+    name_pattern: NamePattern = "",
+    seed: Seed = None,
+    epochs: Epochs = None,
+    name: Name = "",
+    version: Version = "",
+    calibrate: Calibrate = False,
+    resume: Resume = False,
+    tensorboard: Tensorboard = False,
+    device: Device = "cpu",
+    cache: CacheFolder = DEFAULT_CACHE,
+    as_json: AsJson = False,
 ) -> None:
     """Adapt an OSNet without labels: cluster, contrast against the clusters, repeat.
 
-    The folder gets final.pt, metrics.jsonl, curves.png and, for ISE, projection.png.
+    The folder gets release/, final.pt, metrics.json, curves.png (drawn anew each epoch) and, for ISE, projection.png.
 
-    Labels of the data set, where it has any, are used to report only. Ctrl-C stops; the same command goes on from the
-    last finished epoch, to the same losses.
+    Labels of the data set, where it has any, are used to report, and by --calibrate; never to adapt. Ctrl-C stops; the
+    same command with --resume goes on from the last finished epoch, to the same losses. Several GPUs: start it as
+    'torchrun --nproc-per-node 4 -m train adapt … --device cuda'.
 
-    Example: osprey-train adapt --method ise --init osnet_x0_25_msmt17.pth --arch osnet_x0_25 --data-root market1501
-    --out runs/site
+    Example: osprey-train adapt --method ise --init models/osnet_x0_25_default --data-root market1501 --out runs/site
     """
     restart_with_fast_malloc()
-    configure_logs()
     settings = _settings(method, init=str(init), architecture=arch, seed=seed, num_epochs=epochs)
-    chosen = read_split(data, data_root, split)
-    crops = load_crops(chosen.train, cache)
-    config = {"method": method, "settings": settings.model_dump(mode="json"), "data": {"dataset": data, "split": split}}
-    folder = RunFolder(out, config)
-    adapter = Adapter(settings, site_of(crops), folder, evaluate=_evaluator(chosen, cache), device=device)
-    with stop_on_signals() as stop, _progress_bar(settings) as on_step:
-        is_complete = adapter.run(stop, on_step)
-    draw_curves(out / "curves.png", adapter.history)
-    if is_complete and isinstance(settings.method, IseConfig):
-        _draw_supports(out / "projection.png", adapter, settings.method)
-    _report(adapter, folder, is_complete=is_complete, as_json=as_json)
+    start = read_start(init)
+    called = name_and_version(start, init, name, version)
+    split = chosen_split(data, split)
+    chosen = read_split(data, data_root, split, name_pattern=name_pattern)
+    if calibrate and not chosen.query:
+        raise ConfigError(f"--calibrate needs labelled people to test on, and {data} {split} has none: leave it out")
+    with join_ranks(device) as ranks:
+        configure_logs(level="info" if ranks.is_first else "warning")
+        run = AdaptedRun(
+            start=start,
+            recipe=method,
+            settings=settings,
+            data={"data": data, "split": split, "name-pattern": name_pattern},
+            num_crops=len(chosen.train),
+            num_processes=ranks.size,
+        )
+        folder = ranks.from_first(lambda: RunFolder(out, run_config(run), resume=resume))
+        adapter = _adapter(run, chosen, folder, cache, ranks)
+        _run_to_end(adapter, folder, settings, ranks, tensorboard=tensorboard)
+        if ranks.is_first:
+            test = load_crops(chosen.query + chosen.gallery, cache) if calibrate else None
+            _report(adapter, folder, _export(run, called, folder, adapter, test), as_json=as_json)
+
+
+def run_config(run: AdaptedRun) -> dict[str, Any]:
+    """Everything that decides a run's outcome, as plain values for its `config.json`."""
+    return {
+        "method": run.recipe,
+        "settings": run.settings.model_dump(mode="json"),
+        "data": {**run.data, "num_crops": run.num_crops},
+        "init_sha256": run.start.sha256,
+        "num_processes": run.num_processes,
+    }
 
 
 def site_of(crops: CachedCrops) -> SiteCrops:
@@ -90,7 +146,10 @@ def site_of(crops: CachedCrops) -> SiteCrops:
     for number, rows in enumerate(tracklets_of(crops.samples)):
         tracklets[list(rows)] = number
     return SiteCrops(
-        crops=crops.crops, camids=camids_of(crops.samples), tracklets=tracklets, pids=pids_of(crops.samples)
+        crops=crops.crops,
+        camids=camids_of(crops.samples),
+        tracklets=tracklets,
+        pids=pids_of(crops.samples) if are_labelled(crops.samples) else None,
     )
 
 
@@ -98,6 +157,12 @@ def _settings(method: str, **changes: Any) -> AdaptSettings:
     if method not in RECIPES:
         raise ConfigError(f"unknown method '{method}'; known: {', '.join(RECIPES)}")
     return RECIPES[method]().model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+def _adapter(run: AdaptedRun, chosen: Split, folder: RunFolder, cache: Path, ranks: Ranks) -> Adapter:
+    site = site_of(ranks.first_before_others(lambda: load_crops(chosen.train, cache)))
+    evaluate = _evaluator(chosen, cache) if ranks.is_first else None
+    return Adapter(run.settings, site, folder, evaluate=evaluate, device=str(ranks.device), ranks=ranks)
 
 
 def _evaluator(split: Split, cache: Path) -> Callable[[OSNet], dict[str, float]] | None:
@@ -114,10 +179,8 @@ def _evaluator(split: Split, cache: Path) -> Callable[[OSNet], dict[str, float]]
     return evaluate
 
 
-def _draw_supports(path: Path, adapter: Adapter, config: IseConfig) -> None:
+def _draw_supports(path: Path, feats: FloatArray, labels: IntArray, config: IseConfig) -> None:
     """Draw neighbouring clusters with their supports at the strength of the run's end."""
-    feats = adapter.embed()
-    labels = adapter.cluster(feats).labels_N
     near, near_labels = neighbouring_clusters(feats, labels, count=_PROJECTED_CLUSTERS)
     strength = config.direction_scale * extension_strength(config.extension, 1.0)
     tensors = torch.from_numpy(near), torch.from_numpy(near_labels)
@@ -125,22 +188,66 @@ def _draw_supports(path: Path, adapter: Adapter, config: IseConfig) -> None:
     draw_projection(path, near, near_labels, supports.numpy(), support_labels.numpy())
 
 
-def _report(adapter: Adapter, folder: RunFolder, *, is_complete: bool, as_json: bool) -> None:
+def _run_to_end(
+    adapter: Adapter, folder: RunFolder, settings: AdaptSettings, ranks: Ranks, *, tensorboard: bool
+) -> None:
+    """Run, drawing as it goes; leave the process with a word on how to go on if it was stopped."""
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        on_step = stack.enter_context(_progress_bar(settings, is_shown=ranks.is_first))
+        on_epoch = stack.enter_context(_drawing(folder.path, tensorboard=tensorboard and ranks.is_first))
+        is_complete = adapter.run(stop, on_step, on_epoch)
     if not is_complete:
-        typer.echo(f"stopped; the same command goes on from {folder.path}", err=True)
+        if ranks.is_first:
+            typer.echo(folder.say_stopped(), err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
+    if isinstance(settings.method, IseConfig):
+        feats = adapter.embed()
+        if ranks.is_first:
+            _draw_supports(folder.path / "projection.png", feats, adapter.cluster(feats).labels_N, settings.method)
+
+
+def _export(
+    run: AdaptedRun, called: tuple[str, str], folder: RunFolder, adapter: Adapter, test: CachedCrops | None
+) -> Release:
+    """Make the release of a complete run; one that an earlier end of the same run left is replaced."""
+    network = load_osnet(read_checkpoint(folder.final_path))
+    thresholds = (
+        carried_threshold(run.start) if test is None else calibrated_threshold(network, test, data_name=run.data_name)
+    )
+    description = describe(run, *called, thresholds, adapter.history[-1])
+    return export_release(network, folder.release_path, description, force=True)
+
+
+def _report(adapter: Adapter, folder: RunFolder, release: Release, *, as_json: bool) -> None:
     last = adapter.history[-1]
     if as_json:
-        print_json({"final": folder.final_path, **last})
+        print_json({"release": release.folder, "space": release.ref.space, "final": folder.final_path, **last})
         return
     scores = "".join(f", {name} {last[name]:.1%}" for name in ("mAP", "R1", "R5") if name in last)
-    typer.echo(f"{folder.final_path}: loss {last['loss']:.3f}, {last['num_clusters']} clusters{scores}")
+    typer.echo(f"release {release.ref} in {release.folder}")
+    typer.echo(f"loss {last['loss']:.3f}, {last['num_clusters']} clusters{scores}")
+    typer.echo(f"match threshold {release.manifest.thresholds.match:.4f}: {release.manifest.thresholds.how}")
 
 
 @contextmanager
-def _progress_bar(settings: AdaptSettings) -> Iterator[OnStep]:
+def _drawing(folder: Path, *, tensorboard: bool) -> Iterator[OnEpoch]:
+    """What one can look at while a run goes on: its curves, and events if they are wanted."""
+    with ExitStack() as stack:
+        events = stack.enter_context(open_event_log(folder / "tensorboard")) if tensorboard else None
+
+        def on_epoch(history: Sequence[Mapping[str, Any]]) -> None:
+            draw_curves(folder / "curves.png", history)
+            if events is not None:
+                events.write(history[-1])
+
+        yield on_epoch
+
+
+@contextmanager
+def _progress_bar(settings: AdaptSettings, *, is_shown: bool) -> Iterator[OnStep]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown) as progress:
         task = progress.add_task("", total=settings.num_epochs * settings.num_iterations)
 
         def on_step(epoch: int, step: int, loss: float) -> None:

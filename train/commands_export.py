@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import re
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from reid.cli import print_json, print_warning
 from reid.files import sha256_of
 from reid.release import Release, Thresholds
+from train.calibrate import UNCALIBRATED
 from train.checkpoint import Checkpoint, load_osnet, read_checkpoint
 from train.errors import CheckpointError
-from train.export import ReleaseDescription, export_release
-
-UNCALIBRATED_MATCH = 0.60
-_UNCALIBRATED_HOW = "default, not calibrated on any data"
+from train.export import ReleaseDescription, as_release_name, export_release, made_now
 
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CKPT", help="Weights in torchreid layout (.pth, .pt).")]
 CheckpointOption = Annotated[
@@ -35,7 +29,7 @@ Match = Annotated[
         "--match-threshold",
         min=-1,
         max=1,
-        help=f"Cosine from which two tracklets are one person; without it {UNCALIBRATED_MATCH}, not calibrated.",
+        help=f"Cosine from which two tracklets are one person; without it {UNCALIBRATED.match}, not calibrated.",
     ),
 ]
 How = Annotated[str, typer.Option("--threshold-how", help="How --match-threshold was found; kept in the manifest.")]
@@ -64,7 +58,7 @@ def import_checkpoint(
     """
     read = read_checkpoint(checkpoint)
     description = ReleaseDescription(
-        name=name or _as_name(checkpoint.stem),
+        name=name or as_release_name(checkpoint.stem),
         version=version,
         thresholds=_thresholds(match_threshold, threshold_how),
         provenance=_provenance("import-checkpoint", checkpoint, trained_on),
@@ -94,7 +88,7 @@ def export(
     if arch and read.architecture and arch != read.architecture:
         raise CheckpointError(f"{checkpoint} is of {read.architecture}, not {arch}: leave --arch out")
     description = ReleaseDescription(
-        name=name or _as_name(checkpoint.resolve().parent.name),
+        name=name or as_release_name(checkpoint.resolve().parent.name),
         version=version,
         thresholds=_thresholds(match_threshold, threshold_how),
         provenance=_provenance("export", checkpoint, trained_on),
@@ -110,7 +104,7 @@ def _write(checkpoint: Checkpoint, arch: str, out: Path, description: ReleaseDes
 
 def _thresholds(match: float | None, how: str) -> Thresholds:
     if match is None:
-        return Thresholds(match=UNCALIBRATED_MATCH, how=_UNCALIBRATED_HOW)
+        return UNCALIBRATED
     return Thresholds(match=match, how=how or "given on the command line")
 
 
@@ -120,15 +114,8 @@ def _provenance(command: str, checkpoint: Path, trained_on: str) -> dict[str, st
         "command": f"osprey-train {command}",
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": sha256_of(checkpoint),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "osprey": importlib.metadata.version("osprey-reid"),
-        "torch": torch.__version__,
+        **made_now(),
     }
-
-
-def _as_name(text: str) -> str:
-    """The nearest text that is fit for a release's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._") or "release"
 
 
 def _report(release: Release, *, as_json: bool) -> None:
@@ -147,5 +134,5 @@ def _report(release: Release, *, as_json: bool) -> None:
         )
     else:
         typer.echo(f"release {release.ref} written to {release.folder}")
-    if manifest.thresholds.how == _UNCALIBRATED_HOW:
+    if manifest.thresholds == UNCALIBRATED:
         print_warning(f"match threshold {manifest.thresholds.match} is a default: calibrate it on data like yours")

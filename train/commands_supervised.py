@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from reid.cli import EXIT_INTERRUPTED, print_json
 from reid.errors import ConfigError
-from reid.files import sha256_of
 from reid.logs import configure_logs
 from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
-from train.datasets import READERS, SPLITS, pids_of, read_split
+from train.datasets.registry import DATASETS, read_split, splits_help
+from train.datasets.samples import pids_of, require_labels
 from train.recipes.default_release import default_release, default_release_full_size
 from train.run_folder import RunFolder
 from train.speed import restart_with_fast_malloc
+from train.start import read_start
 from train.supervised import Progress as RunProgress
 from train.supervised import SupervisedSettings, SupervisedTrainer
 
@@ -31,14 +32,16 @@ RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
 }
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
-DataName = Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(READERS)}.")]
+DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
 DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
-SplitName = Annotated[str, typer.Option("--split", help=f"Which identities train: {', '.join(SPLITS)}.")]
+SplitName = Annotated[str, typer.Option("--split", help=f"Which identities train: {splits_help()}.")]
 CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
-RunOut = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder of the run; a broken-off run in it goes on.")
+RunOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run, for a new one without a run.")]
+Init = Annotated[
+    Path | None,
+    typer.Option("--init", metavar="RELEASE|CKPT", help="Weights to start from; none: from scratch."),
 ]
-Init = Annotated[Path | None, typer.Option("--init", metavar="CKPT", help="Weights to start from; none: from scratch.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
@@ -53,26 +56,29 @@ def supervised(
     init: Init = None,
     seed: Seed = None,
     device: Device = "cpu",
+    resume: Resume = False,
     cache: CacheFolder = DEFAULT_CACHE,
     as_json: AsJson = False,
 ) -> None:
     """Train an OSNet on labelled crops.
 
-    Ctrl-C saves and stops; the same command goes on from there, to the same losses. Make a release of the outcome with
-    'osprey-train export --checkpoint DIR/final.pt'.
+    Ctrl-C saves and stops; the same command with --resume goes on from there, to the same losses. Make a release of the
+    outcome with 'osprey-train export --checkpoint DIR/final.pt'.
 
     Example: osprey-train supervised --recipe default-release --data-root market1501 --split all --out runs/default
     """
     restart_with_fast_malloc()
     configure_logs()
     settings = _settings_of(recipe, init, seed)
-    crops = load_crops(read_split(data, data_root, split).train, cache)
-    folder = RunFolder(out, run_config(recipe, settings, crops, dataset=data, split=split))
+    samples = read_split(data, data_root, split).train
+    require_labels(samples)
+    crops = load_crops(samples, cache)
+    folder = RunFolder(out, run_config(recipe, settings, crops, dataset=data, split=split), resume=resume)
     trainer = SupervisedTrainer(settings, crops, folder, device=device)
     with stop_on_signals() as stop, _progress_bar(settings) as on_step:
         is_complete = trainer.run(stop, on_step)
     if not is_complete:
-        typer.echo(f"stopped; the same command goes on from {out}", err=True)
+        typer.echo(folder.say_stopped(), err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
     last = trainer.history[-1]
     if as_json:
@@ -94,7 +100,7 @@ def run_config(
             "num_crops": len(crops.samples),
             "num_pids": len(set(pids_of(crops.samples).tolist())),
         },
-        "init_sha256": sha256_of(Path(settings.init)) if settings.init else "",
+        "init_sha256": read_start(Path(settings.init)).sha256 if settings.init else "",
     }
 
 

@@ -27,7 +27,7 @@ from reid.errors import ImageError
 from reid.files import write_json_atomic
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, decode_image, resize_crop
 from reid.types import UInt8Array
-from train.datasets import ReidSample
+from train.datasets.samples import ReidSample
 from train.errors import DatasetError
 
 logger = structlog.get_logger(__name__)

@@ -6,14 +6,18 @@ The folder appears whole or not at all. Before it does, ONNX Runtime must reprod
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from reid.embedder import OnnxEmbedder
@@ -25,6 +29,8 @@ from reid.release import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
+    OPTIONAL_FILES,
+    TRAINABLE_FILE,
     WEIGHTS_FILE,
     Golden,
     Release,
@@ -73,6 +79,20 @@ class ReleaseDescription:
         check_name(self.version, what="release version")
 
 
+def as_release_name(text: str) -> str:
+    """The nearest text that is fit for a release's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:64] or "release"
+
+
+def made_now() -> dict[str, str]:
+    """Date and versions, for a release's provenance."""
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "osprey": importlib.metadata.version("osprey-reid"),
+        "torch": torch.__version__,
+    }
+
+
 def export_release(network: OSNet, folder: Path, description: ReleaseDescription, *, force: bool = False) -> Release:
     """Write a network as a release.
 
@@ -97,10 +117,21 @@ def export_release(network: OSNet, folder: Path, description: ReleaseDescription
         model = build_graph(reference)
         write_atomic(temporary / MODEL_FILE, model.SerializeToString(deterministic=True))
         write_atomic(temporary / WEIGHTS_FILE, safetensors.numpy.save(weights_of(model)))
+        write_atomic(temporary / TRAINABLE_FILE, trainable_weights(reference))
         _write_golden(temporary / GOLDEN_FILE, _make_golden(reference))
         release = write_release(temporary, _manifest_values(reference, description, temporary / WEIGHTS_FILE))
         _check_parity(release)
     return load_release(folder)
+
+
+def trainable_weights(network: OSNet) -> bytes:
+    """Everything that training goes on from, without a classifier, as the content of a release's `TRAINABLE_FILE`."""
+    bare = copy.deepcopy(network).cpu()
+    bare.reset_classifier(0)
+    # Safetensors wants the plain order of memory, and training leaves weights channels last.
+    weights = {name: weight.contiguous() for name, weight in bare.state_dict().items()}
+    content: bytes = safetensors.torch.save(weights)
+    return content
 
 
 def _check_target(folder: Path, *, force: bool) -> None:
@@ -112,7 +143,7 @@ def _check_target(folder: Path, *, force: bool) -> None:
     content = {path.name for path in folder.iterdir()}
     if content and not force:
         raise ReleaseError(f"{folder} is not empty: give another folder, or --force to replace the release in it")
-    foreign = sorted(content - {*FILES, MANIFEST_FILE})
+    foreign = sorted(content - {*FILES, *OPTIONAL_FILES, MANIFEST_FILE})
     if foreign:
         raise ReleaseError(f"{folder} holds more than a release ({foreign[0]}): move that away first, or give another")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reid.types import UInt8Array
 from train.checkpoint import Checkpoint
+from train.distributed import ALONE, Ranks
 from train.errors import CheckpointError, TrainingError
 from train.images import images_of
 from train.optimiser import OptimiserSettings, learning_rate, make_optimiser, set_learning_rate
@@ -29,6 +30,7 @@ class Learner:
         ema_decay: Share of the running mean of the weights that stays at each step; 0 keeps no mean.
         precision: `bf16`: forward and backward under autocast; weights and optimiser stay in float32.
         device: `cpu`, `cuda`, …
+        ranks: The processes that train this network together.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Learner:
         ema_decay: float = 0.0,
         precision: Precision = "bf16",
         device: str = "cpu",
+        ranks: Ranks = ALONE,
     ) -> None:
         self.device = torch.device(device)
         # nn.Module.to has no overload for a memory format alone.
@@ -46,6 +49,7 @@ class Learner:
         self._settings = optimiser
         self._optimiser = make_optimiser(self.network, optimiser)
         self._precision = precision
+        self._ranks = ranks
         self._mean = WeightMean(self.network, ema_decay) if ema_decay else None
 
     @property
@@ -70,7 +74,7 @@ class Learner:
         """Take one step down the gradient of a loss.
 
         Args:
-            loss: A scalar.
+            loss: A scalar, the same on all ranks.
             progress: Share of the run that is done, in [0, 1): sets the learning rate.
             where: Epoch and step, for the error.
 
@@ -86,10 +90,17 @@ class Learner:
         set_learning_rate(self._optimiser, learning_rate(progress, self._settings))
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._ranks.sum_gradients(self.network)
         self._optimiser.step()
         if self._mean is not None:
             self._mean.update(self.network)
         return value
+
+    def average_norms(self) -> None:
+        """Make the running figures of batch norms the same on all ranks, before anything is embedded with them."""
+        self._ranks.average_norms(self.network)
+        if self._mean is not None:
+            self._ranks.average_norms(self._mean.network)
 
     def state(self, *, where: str) -> dict[str, Any]:
         """What a checkpoint must hold beside the network's weights.

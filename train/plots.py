@@ -5,6 +5,7 @@ No picture shows a person: points and lines only.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
+from reid.files import write_atomic
 from reid.types import FloatArray, IntArray
 
 _PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -37,13 +39,15 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Draw what a run reported each epoch.
 
     Args:
-        path: PNG file to write.
+        path: PNG file to write; it may be looked at while the run goes on, so it is replaced whole.
         history: One line of figures per epoch; figures that a line lacks are left out of its curve.
     """
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
     for axes, (label, curves) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
         _draw_panel(axes, label, curves, history)
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    write_atomic(path, picture.getvalue())
 
 
 def draw_projection(

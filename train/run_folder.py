@@ -2,8 +2,12 @@
 
 config.json     the whole config of the run and the data it was given; a run with another config is refused
 checkpoint.pt   weights, optimiser and progress after the last epoch (or at Ctrl-C); replaced whole
-metrics.jsonl   one line of figures per finished epoch
+metrics.json    the figures of every finished epoch, and a summary
 final.pt        weights alone, when the run is complete: what `osprey-train export` takes
+release/        the same as a release, after an adaptation
+
+A folder holds a run from its first checkpoint on. It is gone on with only when that is asked for, so that nobody takes
+the end of an old run for that of a new one.
 """
 
 from __future__ import annotations
@@ -13,15 +17,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reid.files import write_atomic, write_json_atomic
+from reid.files import write_json_atomic
 from train.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from train.errors import CheckpointError, TrainingError
 from train.osnet import OSNet
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.pt"
-METRICS_FILE = "metrics.jsonl"
+METRICS_FILE = "metrics.json"
 FINAL_FILE = "final.pt"
+RELEASE_FOLDER = "release"
 
 
 class RunFolder:
@@ -30,21 +35,38 @@ class RunFolder:
     Args:
         path: Made if missing.
         config: Everything the run depends on, as plain JSON values.
+        resume: Go on with the run that the folder holds.
 
     Raises:
-        TrainingError: The folder holds a run with another config; the keys that differ are named.
+        TrainingError: The folder holds a run and `resume` is not given, or holds none and it is, or holds one with
+            another config; the keys that differ are named.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any], *, resume: bool = False) -> None:
         self.path = path
+        if self.holds_run and not resume:
+            raise TrainingError(f"{path} holds a run: go on with it by --resume, or give another output folder")
+        if resume and not self.holds_run:
+            raise TrainingError(f"{path} holds no run to go on with: start one without --resume")
+        if resume:
+            self._check_config(config)
         path.mkdir(parents=True, exist_ok=True)
-        self._check_config(config)
         write_json_atomic(path / CONFIG_FILE, dict(config))
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.path / CHECKPOINT_FILE).exists()
 
     @property
     def final_path(self) -> Path:
         """Weights of the complete run."""
         return self.path / FINAL_FILE
+
+    @property
+    def release_path(self) -> Path:
+        """Release that is made of the complete run."""
+        return self.path / RELEASE_FOLDER
 
     def load_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to go on from; None in a folder without one.
@@ -70,12 +92,22 @@ class RunFolder:
             ) from None
 
     def save_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the figures of all finished epochs."""
-        write_atomic(self.path / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in history).encode())
+        """Replace the figures of all finished epochs.
+
+        Args:
+            history: Figures of each epoch; `epoch`, `duration_s` and, where it was scored, `mAP` enter the summary.
+        """
+        write_json_atomic(self.path / METRICS_FILE, {"summary": summarise(history), "epochs": list(history)})
 
     def save_final(self, network: OSNet) -> None:
         """Write the weights of the complete run."""
         save_checkpoint(self.final_path, network)
+
+    def say_stopped(self) -> str:
+        """How to go on with a run that was stopped, for its user."""
+        if self.holds_run:
+            return f"stopped; the same command with --resume goes on from {self.path}"
+        return "stopped within the first epoch, of which nothing is kept: the same command starts again"
 
     def _check_config(self, config: Mapping[str, Any]) -> None:
         path = self.path / CONFIG_FILE
@@ -91,3 +123,15 @@ class RunFolder:
             raise TrainingError(
                 f"{self.path} holds a run with another config ({', '.join(differing)}): give another output folder"
             )
+
+
+def summarise(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a reader of many runs wants of each: how long, how it ended, and its best score."""
+    scored = [line for line in history if "mAP" in line]
+    best = max(scored, key=lambda line: line["mAP"], default=None)
+    return {
+        "num_epochs": len(history),
+        "duration_s": sum(line.get("duration_s", 0.0) for line in history),
+        "last": dict(history[-1]) if history else {},
+        **({} if best is None else {"best": {"epoch": best["epoch"], "mAP": best["mAP"]}}),
+    }

@@ -27,9 +27,9 @@ from torch.nn import functional
 from reid.settings import Settings
 from reid.types import IntArray, UInt8Array
 from train.augment import AugmentSettings, augment, resize_batch
-from train.checkpoint import Checkpoint, load_osnet, read_checkpoint
+from train.checkpoint import Checkpoint, load_osnet
 from train.crop_cache import CachedCrops
-from train.datasets import camids_of, class_labels, pids_of
+from train.datasets.samples import camids_of, class_labels, pids_of
 from train.errors import CheckpointError
 from train.learner import Learner, Precision
 from train.losses.triplet import batch_hard_triplet
@@ -37,6 +37,7 @@ from train.optimiser import OptimiserSettings, learning_rate
 from train.osnet import OSNet, build_osnet
 from train.run_folder import RunFolder
 from train.sampler import pk_batches
+from train.start import read_start
 
 logger = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class SupervisedSettings(Settings):
     architecture: str = "osnet_x0_25"
     seed: int = 1
     init: str = ""
-    """Checkpoint to start from; empty for from scratch."""
+    """Checkpoint or release to start from; empty for from scratch."""
     keep_classifier: bool = False
     """Start from the checkpoint's classifier too: right where it was trained on the same identities, and only there."""
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -174,7 +175,7 @@ class SupervisedTrainer:
     def _initial_network(self, num_classes: int) -> OSNet:
         if not self._settings.init:
             return build_osnet(self._settings.architecture, num_classes=num_classes)
-        checkpoint = read_checkpoint(Path(self._settings.init))
+        checkpoint = read_start(Path(self._settings.init)).checkpoint
         network = load_osnet(checkpoint, self._settings.architecture, keep_classifier=self._settings.keep_classifier)
         if not self._settings.keep_classifier:
             network.reset_classifier(num_classes)

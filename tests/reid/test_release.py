@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reid.errors import ConfigError, ReleaseError, ReleaseMismatchError
-from reid.release import Release, load_release, space_id, write_release
+from reid.release import TRAINABLE_FILE, Release, load_release, space_id, write_release
 
 
 def edit_manifest(release: Release, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -93,3 +93,33 @@ def test_space_follows_the_weights(tmp_path: Path) -> None:
 def test_golden_crops_come_back(tiny_release: Release) -> None:
     assert tiny_release.golden.crops.dtype == np.uint8
     assert tiny_release.golden.embeddings.shape == (2, 8)
+
+
+@pytest.fixture
+def trainable_release(tiny_release: Release) -> Release:
+    """The same, sealed with the weights to train further from."""
+    (tiny_release.folder / TRAINABLE_FILE).write_bytes(b"weights before folding")
+    return write_release(tiny_release.folder, tiny_release.manifest.model_dump(exclude={"sha256"}))
+
+
+def test_trainable_weights_are_sealed_with_the_release(trainable_release: Release) -> None:
+    assert TRAINABLE_FILE in trainable_release.manifest.sha256
+    assert load_release(trainable_release.folder).trainable_path.read_bytes() == b"weights before folding"
+
+
+def test_altered_trainable_weights_are_refused(trainable_release: Release) -> None:
+    trainable_release.trainable_path.write_bytes(b"others")
+    with pytest.raises(ReleaseMismatchError, match=r"trainable\.safetensors was altered or damaged"):
+        load_release(trainable_release.folder)
+
+
+def test_trainable_weights_that_the_manifest_does_not_know_are_refused(tiny_release: Release) -> None:
+    (tiny_release.folder / TRAINABLE_FILE).write_bytes(b"from somewhere")
+    with pytest.raises(ReleaseMismatchError, match=r"no sha256 for trainable\.safetensors"):
+        load_release(tiny_release.folder)
+
+
+def test_a_release_handed_on_without_trainable_weights_loads_and_says_so_when_asked(trainable_release: Release) -> None:
+    trainable_release.trainable_path.unlink()
+    with pytest.raises(ReleaseError, match=r"cannot be trained further: it has no trainable\.safetensors"):
+        _ = load_release(trainable_release.folder).trainable_path

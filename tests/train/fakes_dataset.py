@@ -9,7 +9,8 @@ import numpy as np
 
 from reid.types import UInt8Array
 from train.crop_cache import CachedCrops
-from train.datasets import ReidSample, parse_market_name
+from train.datasets.market1501 import parse_market_name
+from train.datasets.samples import ReidSample
 
 NUM_CAMERAS = 2
 

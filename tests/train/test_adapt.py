@@ -3,15 +3,20 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fakes_dataset import people_in_memory
 from fakes_network import seeded_osnet
 
+from reid.errors import ConfigError
+from reid.release import Thresholds
 from train.adapt import Adapter, AdaptSettings, SiteCrops, make_method
 from train.checkpoint import load_osnet, read_checkpoint, save_checkpoint
 from train.commands_adapt import site_of
+from train.distributed import Ranks
 from train.errors import CheckpointError, TrainingError
+from train.export import ReleaseDescription, export_release
 from train.methods.camera_aware import CameraAware, CameraAwareConfig
 from train.methods.cluster_contrast import ClusterContrastConfig
 from train.optimiser import OptimiserSettings
@@ -35,8 +40,11 @@ def settings(tmp_path: Path) -> AdaptSettings:
     )
 
 
-def adapter_in(folder: Path, settings: AdaptSettings, site: SiteCrops = SITE, **options: object) -> Adapter:
-    return Adapter(settings, site, RunFolder(folder, settings.model_dump(mode="json")), **options)  # type: ignore[arg-type]
+def adapter_in(
+    folder: Path, settings: AdaptSettings, site: SiteCrops = SITE, *, resume: bool = False, **options: object
+) -> Adapter:
+    run_folder = RunFolder(folder, settings.model_dump(mode="json"), resume=resume)
+    return Adapter(settings, site, run_folder, **options)  # type: ignore[arg-type]
 
 
 def losses_of(adapter: Adapter) -> list[float]:
@@ -76,7 +84,7 @@ def test_a_run_broken_off_goes_on_to_the_same_losses(tmp_path: Path, settings: A
             stop.set()
 
     assert not adapter_in(tmp_path / "parts", with_mean).run(stop, stop_in_second_epoch)
-    rest = adapter_in(tmp_path / "parts", with_mean)
+    rest = adapter_in(tmp_path / "parts", with_mean, resume=True)
     assert rest.run(threading.Event())
     assert losses_of(rest) == losses_of(whole)
 
@@ -119,7 +127,28 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path: Path, settings
     folder.mkdir()
     save_checkpoint(folder / "checkpoint.pt", seeded_osnet(), training={"something": 1})
     with pytest.raises(CheckpointError, match="does not belong to this run"):
-        adapter_in(folder, settings)
+        adapter_in(folder, settings, resume=True)
+
+
+def test_each_epoch_is_told_with_its_checkpoint_written(tmp_path: Path, settings: AdaptSettings) -> None:
+    told: list[tuple[int, bool]] = []
+    adapter = adapter_in(tmp_path / "run", settings)
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    adapter.run(threading.Event(), on_epoch=lambda history: told.append((len(history), checkpoint.exists())))
+    assert told == [(1, True), (2, True)]
+
+
+def test_a_release_starts_a_run_at_its_weights(tmp_path: Path, settings: AdaptSettings) -> None:
+    thresholds = Thresholds(match=0.7, how="chosen for tests")
+    description = ReleaseDescription(name="site", version="1", thresholds=thresholds, provenance={})
+    export_release(seeded_osnet(), tmp_path / "site", description)
+    from_release = adapter_in(tmp_path / "a", settings.model_copy(update={"init": str(tmp_path / "site")}))
+    np.testing.assert_array_equal(from_release.embed(), adapter_in(tmp_path / "b", settings).embed())
+
+
+def test_a_batch_too_small_to_share_is_refused(tmp_path: Path, settings: AdaptSettings) -> None:
+    with pytest.raises(ConfigError, match="a batch of 6 is too small for 4 processes: start at most 3"):
+        adapter_in(tmp_path / "run", settings, ranks=Ranks(0, 4))
 
 
 def test_camera_aware_proxies_wrap_the_method_only_with_a_weight(settings: AdaptSettings) -> None:

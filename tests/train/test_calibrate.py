@@ -10,7 +10,8 @@ from reid.embedding import normalise
 from reid.metrics import Labels
 from reid.types import FloatArray
 from train.calibrate import calibrate, pair_similarities, pool_tracklets
-from train.datasets import ReidSample, parse_market_name
+from train.datasets.market1501 import parse_market_name
+from train.datasets.samples import ReidSample
 from train.errors import DatasetError
 
 

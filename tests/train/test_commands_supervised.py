@@ -11,10 +11,13 @@ import structlog
 from fakes_dataset import people_in_memory, write_people
 
 from reid.errors import ConfigError
-from train import commands_supervised, datasets, supervised
+from train import commands_supervised, supervised
 from train.augment import AugmentSettings
 from train.cli import main
 from train.commands_supervised import run_config, stop_on_signals
+from train.datasets.market1501 import read_market_folder
+from train.datasets.registry import DATASETS
+from train.datasets.splits import split_all
 from train.recipes.default_release import default_release
 from train.supervised import Stage, SupervisedSettings
 
@@ -36,7 +39,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     write_people(tmp_path / "data", num_pids=3, num_crops=4)
     monkeypatch.setenv("GLIBC_TUNABLES", "")  # or the command would start the tests again
     monkeypatch.setitem(commands_supervised.RECIPES, "tiny", tiny_recipe)
-    monkeypatch.setitem(datasets.READERS, "market1501", datasets.read_market_folder)
+    monkeypatch.setitem(DATASETS, "market1501", {"all": lambda root: split_all(read_market_folder(root))})
     places = ["--data-root", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
     return ["supervised", "--recipe", "tiny", *places]
 
@@ -58,7 +61,14 @@ def test_a_stopped_run_says_how_to_go_on(
     monkeypatch.setattr(supervised.SupervisedTrainer, "run", lambda *_: False)
     with pytest.raises(SystemExit, match="130"):
         main(arguments)
-    assert "stopped; the same command goes on from" in capsys.readouterr().err
+    assert "stopped within the first epoch" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_only_when_asked_to(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for words, code in (([], 0), ([], 2), (["--resume"], 0)):
+        with pytest.raises(SystemExit, match=str(code)):
+            main([*arguments, *words])
+    assert capsys.readouterr().err.count("go on with it by --resume") == 1
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are(arguments: list[str]) -> None:

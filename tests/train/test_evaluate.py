@@ -10,7 +10,8 @@ from reid.embedder import OnnxEmbedder
 from reid.metrics import score_similarities
 from reid.release import Release
 from train.crop_cache import load_crops
-from train.datasets import Split, split_by_identity
+from train.datasets.samples import Split
+from train.datasets.splits import split_by_identity
 from train.errors import DatasetError
 from train.evaluate import embed_all, evaluate_split, labels_of
 

@@ -8,26 +8,48 @@ import pytest
 
 from train.errors import CheckpointError, TrainingError
 from train.osnet import build_osnet
-from train.run_folder import RunFolder
+from train.run_folder import RunFolder, summarise
 
 
 def test_config_is_kept_whole(tmp_path: Path) -> None:
     config = {"recipe": "tiny", "settings": {"seed": 1, "stages": [{"num_epochs": 2}]}}
     RunFolder(tmp_path / "run", config)
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
-    RunFolder(tmp_path / "run", config)  # the same run may go on
+
+
+def test_a_folder_with_a_run_is_refused_unless_it_is_to_go_on(tmp_path: Path) -> None:
+    RunFolder(tmp_path, {"seed": 1}).save_checkpoint(build_osnet("osnet_x0_25"), {})
+    with pytest.raises(TrainingError, match="holds a run: go on with it by --resume, or give another"):
+        RunFolder(tmp_path, {"seed": 1})
+    RunFolder(tmp_path, {"seed": 1}, resume=True)
+
+
+def test_a_folder_without_a_checkpoint_has_nothing_to_go_on_with(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 1})
+    assert "the same command starts again" in folder.say_stopped()
+    with pytest.raises(TrainingError, match="holds no run to go on with: start one without --resume"):
+        RunFolder(tmp_path, {"seed": 1}, resume=True)
+    assert not RunFolder(tmp_path, {"seed": 2}).holds_run
+
+
+def test_a_stopped_run_is_told_to_resume(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {})
+    folder.save_checkpoint(build_osnet("osnet_x0_25"), {})
+    assert "with --resume goes on from" in folder.say_stopped()
 
 
 def test_keys_that_differ_are_named(tmp_path: Path) -> None:
-    RunFolder(tmp_path, {"seed": 1, "split": "all", "data": "x"})
+    old = RunFolder(tmp_path, {"seed": 1, "split": "all", "data": "x"})
+    old.save_checkpoint(build_osnet("osnet_x0_25"), {})
     with pytest.raises(TrainingError, match=r"another config \(seed, split\)"):
-        RunFolder(tmp_path, {"seed": 2, "split": "500-251", "data": "x"})
+        RunFolder(tmp_path, {"seed": 2, "split": "500-251", "data": "x"}, resume=True)
 
 
 def test_a_damaged_config_is_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path, {}).save_checkpoint(build_osnet("osnet_x0_25"), {})
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(TrainingError, match=r"config\.json is damaged"):
-        RunFolder(tmp_path, {})
+        RunFolder(tmp_path, {}, resume=True)
 
 
 def test_a_checkpoint_comes_back_with_what_was_put_beside_it(tmp_path: Path) -> None:
@@ -55,6 +77,17 @@ def test_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "config.json"]
 
 
-def test_metrics_are_one_line_per_epoch(tmp_path: Path) -> None:
-    RunFolder(tmp_path, {}).save_metrics([{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 2.0}])
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"epoch": 1, "loss": 2.5}\n{"epoch": 2, "loss": 2.0}\n'
+def test_metrics_hold_every_epoch_and_a_summary(tmp_path: Path) -> None:
+    history = [
+        {"epoch": 1, "loss": 2.5, "duration_s": 2.0, "mAP": 0.6},
+        {"epoch": 2, "loss": 2.0, "duration_s": 1.0, "mAP": 0.5},
+    ]
+    RunFolder(tmp_path, {}).save_metrics(history)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["epochs"] == history
+    best = {"epoch": 1, "mAP": 0.6}
+    assert metrics["summary"] == {"num_epochs": 2, "duration_s": 3.0, "last": history[-1], "best": best}
+
+
+def test_summary_of_a_run_without_scores_names_no_best() -> None:
+    assert "best" not in summarise([{"epoch": 1, "loss": 2.5}])

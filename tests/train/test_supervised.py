@@ -29,8 +29,10 @@ TINY = SupervisedSettings(
 )
 
 
-def trainer_in(folder: Path, settings: SupervisedSettings = TINY, crops: CachedCrops = PEOPLE) -> SupervisedTrainer:
-    return SupervisedTrainer(settings, crops, RunFolder(folder, settings.model_dump(mode="json")))
+def trainer_in(
+    folder: Path, settings: SupervisedSettings = TINY, crops: CachedCrops = PEOPLE, *, resume: bool = False
+) -> SupervisedTrainer:
+    return SupervisedTrainer(settings, crops, RunFolder(folder, settings.model_dump(mode="json"), resume=resume))
 
 
 def losses_of(trainer: SupervisedTrainer) -> list[float]:
@@ -56,8 +58,8 @@ def test_training_lowers_the_loss_and_leaves_weights_behind(tmp_path: Path) -> N
     assert trainer.run(threading.Event())
     assert losses_of(trainer)[-1] < 0.9 * losses_of(trainer)[0]
     assert load_osnet(read_checkpoint(tmp_path / "final.pt")).architecture.name == "osnet_x0_25"
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["loss"] for line in lines] == losses_of(trainer)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert [line["loss"] for line in metrics["epochs"]] == losses_of(trainer)
 
 
 @pytest.mark.parametrize("num_steps", [1, 4, 5], ids=["in the first epoch", "between epochs", "in the last epoch"])
@@ -66,7 +68,7 @@ def test_a_run_broken_off_goes_on_to_the_same_losses(tmp_path: Path, num_steps: 
     whole.run(threading.Event())
     stop_after = StopAfter(num_steps)
     assert not trainer_in(tmp_path / "parts").run(stop_after.stop, stop_after)
-    rest = trainer_in(tmp_path / "parts")
+    rest = trainer_in(tmp_path / "parts", resume=True)
     assert rest.run(threading.Event())
     assert losses_of(rest) == losses_of(whole)
     ends = [read_checkpoint(tmp_path / name / "final.pt").state for name in ("whole", "parts")]
@@ -75,22 +77,23 @@ def test_a_run_broken_off_goes_on_to_the_same_losses(tmp_path: Path, num_steps: 
 
 def test_a_complete_run_does_nothing_more(tmp_path: Path) -> None:
     trainer_in(tmp_path).run(threading.Event())
-    again = trainer_in(tmp_path)
+    again = trainer_in(tmp_path, resume=True)
     assert again.run(threading.Event(), lambda progress, num_steps: pytest.fail("a step was run"))
     assert len(again.history) == TINY.num_epochs
 
 
 def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    trainer_in(tmp_path)
+    stop_after = StopAfter(1)
+    trainer_in(tmp_path).run(stop_after.stop, stop_after)
     with pytest.raises(TrainingError, match=r"another config \(seed\): give another output folder"):
-        trainer_in(tmp_path, TINY.model_copy(update={"seed": 2}))
+        trainer_in(tmp_path, TINY.model_copy(update={"seed": 2}), resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     stop_after = StopAfter(1)
     trainer_in(tmp_path).run(stop_after.stop, stop_after)
     good = (tmp_path / "checkpoint.pt").read_bytes()
-    trainer = trainer_in(tmp_path)
+    trainer = trainer_in(tmp_path, resume=True)
     with torch.no_grad():
         trainer.network.conv1.conv.weight.fill_(torch.nan)
     with pytest.raises(TrainingError, match="loss is nan in epoch 1, step 2"):
@@ -113,7 +116,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, TINY.model_dump(mode="json"))
     folder.save_checkpoint(build_osnet("osnet_x0_25", num_classes=6), {})
     with pytest.raises(CheckpointError, match="does not belong to this run"):
-        trainer_in(tmp_path)
+        trainer_in(tmp_path, resume=True)
 
 
 def test_training_from_a_checkpoint_starts_at_its_weights(tmp_path: Path) -> None:

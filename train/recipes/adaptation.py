@@ -22,7 +22,7 @@ def ise() -> AdaptSettings:
 
 
 def ise_plus() -> AdaptSettings:
-    """Return ISE with what a site knows beside its crops: cameras and tracklets."""
+    """Return ISE with what a site knows beside its crops: cameras and tracklets. Not measured on real people yet."""
     return AdaptSettings(
         method=IseConfig(),
         camera_aware=CameraAwareConfig(weight=0.5),
