@@ -90,10 +90,10 @@ def _arguments() -> list[str]:
 
 
 def _commit(root: Path) -> tuple[str, bool]:
-    """Hash of the checked-out commit, and whether files differ from it; "unknown" outside a checkout."""
+    """Hash of the checked-out commit, and whether files other than results differ; "unknown" outside a checkout."""
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        return commit, bool(_git(root, "status", "--porcelain"))
+        return commit, bool(_git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown", False
 
