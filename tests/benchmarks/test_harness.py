@@ -50,6 +50,14 @@ def test_uncommitted_changes_are_admitted(tmp_path, checkout):
     assert json.loads((tmp_path / "results" / "demo.json").read_text())["dirty"] is True
 
 
+def test_results_of_an_earlier_run_are_no_uncommitted_change(tmp_path, checkout):
+    earlier = checkout / "benchmarks" / "results" / "other.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("{}")
+    publish("demo", OUTCOME, quick=False, folder=tmp_path / "results", root=checkout)
+    assert json.loads((tmp_path / "results" / "demo.json").read_text())["dirty"] is False
+
+
 def test_outside_a_checkout_the_commit_is_unknown(tmp_path):
     assert publish("demo", OUTCOME, quick=True, root=tmp_path)["commit"] == "unknown"
 
