@@ -7,14 +7,20 @@ sample of each cluster, so that equal partitions have equal labels.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import DBSCAN
 
 from reid.embedding import normalise
+from reid.map_equation import infomap
 from reid.types import FloatArray, IntArray
 
 OUTLIER = -1
+
+ClusterKind = Literal["dbscan", "infomap"]
+"""How a graph is clustered; `infomap` is an extra of the installation (`reid.map_equation`)."""
 
 
 def dbscan(graph: sparse.csr_matrix, *, eps: float, min_samples: int = 4) -> IntArray:
@@ -33,9 +39,14 @@ def dbscan(graph: sparse.csr_matrix, *, eps: float, min_samples: int = 4) -> Int
 
 
 def cluster(
-    graph: sparse.csr_matrix, *, eps: float, min_samples: int = 4, cannot_link: IntArray | None = None
+    graph: sparse.csr_matrix,
+    *,
+    eps: float,
+    min_samples: int = 4,
+    cannot_link: IntArray | None = None,
+    kind: ClusterKind = "dbscan",
 ) -> IntArray:
-    """DBSCAN whose clusters never hold two samples that must be apart.
+    """Clusters that never hold two samples that must be apart.
 
     Forbidden pairs are no neighbours to begin with. A cluster that still joins some through others is split: its edges
     are taken from the shortest on, and each joins two parts unless a forbidden pair would then be in one.
@@ -45,14 +56,18 @@ def cluster(
         eps: See `dbscan`.
         min_samples: See `dbscan`; a part with fewer members after a split becomes outliers.
         cannot_link: (P, 2) pairs of samples, or None.
+        kind: How to cluster before any split.
 
     Returns:
         (N,) int64 pseudo labels, -1 for outliers.
+
+    Raises:
+        ConfigError: What this kind needs is not installed.
     """
     if cannot_link is None or len(cannot_link) == 0:
-        return dbscan(graph, eps=eps, min_samples=min_samples)
+        return _labels_of(kind, graph, eps, min_samples)
     allowed = _without_pairs(graph, cannot_link)
-    labels = dbscan(allowed, eps=eps, min_samples=min_samples)
+    labels = _labels_of(kind, allowed, eps, min_samples)
     together = labels[cannot_link[:, 0]] == labels[cannot_link[:, 1]]
     violated = np.unique(labels[cannot_link[together, 0]])
     for label in violated[violated != OUTLIER]:
@@ -94,6 +109,12 @@ def renumber(labels_N: IntArray) -> IntArray:
     new = np.full(len(values), OUTLIER, dtype=np.int64)
     new[np.flatnonzero(is_cluster)[np.argsort(first[is_cluster])]] = np.arange(int(is_cluster.sum()))
     return new[inverse]
+
+
+def _labels_of(kind: ClusterKind, graph: sparse.csr_matrix, eps: float, min_samples: int) -> IntArray:
+    if kind == "infomap":
+        return renumber(infomap(graph, eps=eps, min_samples=min_samples))
+    return dbscan(graph, eps=eps, min_samples=min_samples)
 
 
 def _without_pairs(graph: sparse.csr_matrix, pairs: IntArray) -> sparse.csr_matrix:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,21 +25,22 @@ from torch.nn import functional
 
 from reid.errors import ConfigError
 from reid.settings import Settings
-from reid.types import FloatArray, IntArray, UInt8Array
+from reid.types import FloatArray, IntArray
 from train.augment import AugmentSettings, augment
 from train.checkpoint import Checkpoint, load_osnet
 from train.distributed import ALONE, Ranks
 from train.embed import embed_crops
+from train.evaluator import Evaluate
 from train.learner import Learner, Precision
 from train.methods.camera_aware import CameraAware, CameraAwareConfig
 from train.methods.cluster_contrast import ClusterContrast, ClusterContrastConfig
 from train.methods.ise import Ise, IseConfig
 from train.methods.method import Batch, Method
 from train.optimiser import OptimiserSettings
-from train.osnet import OSNet
-from train.pseudo_labels import ClusterSettings, PseudoLabels, make_pseudo_labels, spread_over_tracklets
+from train.pseudo_labels import ClusterSettings, PseudoLabels, make_pseudo_labels
 from train.run_folder import RunFolder
 from train.sampler import balanced_batches
+from train.site import SiteCrops
 from train.start import read_start
 
 logger = structlog.get_logger(__name__)
@@ -65,8 +65,6 @@ class AdaptSettings(Settings):
     """Crops of each cluster in a batch."""
     method: MethodConfig = IseConfig()
     camera_aware: CameraAwareConfig = CameraAwareConfig(weight=0.0)
-    use_tracklets: bool = False
-    """Crops of a tracklet share the label of its majority."""
     clusters: ClusterSettings = ClusterSettings()
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Share of the running mean of the weights that stays at each step; the mean is what is kept. 0 switches it off."""
@@ -77,24 +75,6 @@ class AdaptSettings(Settings):
     augment: AugmentSettings = AugmentSettings(brightness=0, contrast=0, colour_cast=0)
 
 
-@dataclass(frozen=True)
-class SiteCrops:
-    """Unlabelled crops of a site, with what a site knows about them.
-
-    Attributes:
-        crops: uint8 (N, 256, 128, 3) BGR.
-        camids: (N,) int64.
-        tracklets: (N,) int64, the tracklet of each crop.
-        pids: (N,) int64 where identities are known, for reporting only; or None.
-    """
-
-    crops: UInt8Array
-    camids: IntArray
-    tracklets: IntArray
-    pids: IntArray | None = None
-
-
-Evaluate = Callable[[OSNet], dict[str, float]]
 OnStep = Callable[[int, int, float], None]
 """Called after each step with the epoch from 1, the step from 1, and the loss."""
 OnEpoch = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -196,11 +176,8 @@ class Adapter:
         Raises:
             TrainingError: Next to nothing clusters.
         """
-        settings, site = self._settings, self._site
-        labels = make_pseudo_labels(
-            feats, site.camids, settings.clusters, least_clusters=settings.num_ids, pids_N=site.pids
-        )
-        return spread_over_tracklets(labels, site.tracklets) if settings.use_tracklets else labels
+        settings = self._settings
+        return make_pseudo_labels(feats, self._site, settings.clusters, least_clusters=settings.num_ids)
 
     def _run_epoch(self, stop: threading.Event, on_step: OnStep) -> dict[str, Any] | None:
         """Figures of the epoch, or None if stopped before its end."""

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
@@ -16,34 +15,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from reid.cli import EXIT_INTERRUPTED, print_json
 from reid.errors import ConfigError
 from reid.logs import configure_logs
-from reid.metrics import score_embeddings
 from reid.release import Release
 from reid.types import FloatArray, IntArray
-from train.adapt import Adapter, AdaptSettings, OnEpoch, OnStep, SiteCrops
+from train.adapt import Adapter, AdaptSettings, OnEpoch, OnStep
 from train.adapted_release import AdaptedRun, calibrated_threshold, carried_threshold, describe, name_and_version
 from train.checkpoint import load_osnet, read_checkpoint
 from train.commands_supervised import stop_on_signals
 from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
 from train.datasets.registry import DATASETS, chosen_split, read_split, splits_help
-from train.datasets.samples import Split, are_labelled, camids_of, pids_of, tracklets_of
+from train.datasets.samples import Split
 from train.distributed import Ranks, join_ranks
-from train.embed import embed_crops
-from train.evaluate import labels_of
+from train.evaluator import evaluator_of
 from train.event_log import open_event_log
 from train.export import export_release
 from train.memory import unit_means
 from train.methods.ise import IseConfig, extend, extension_strength
-from train.osnet import OSNet
 from train.plots import draw_curves, draw_projection
 from train.pseudo_labels import neighbouring_clusters
-from train.recipes.adaptation import cluster_contrast, ise, ise_market, ise_plus
+from train.recipes.adaptation import cluster_contrast, ise, ise_market, ise_plus, ise_released
 from train.run_folder import RunFolder
+from train.site import site_of
 from train.speed import restart_with_fast_malloc
 from train.start import read_start
 
 RECIPES: dict[str, Callable[[], AdaptSettings]] = {
     "cluster-contrast": cluster_contrast,
     "ise": ise,
+    "ise-released": ise_released,
     "ise-plus": ise_plus,
     "ise-market": ise_market,
 }
@@ -140,19 +138,6 @@ def run_config(run: AdaptedRun) -> dict[str, Any]:
     }
 
 
-def site_of(crops: CachedCrops) -> SiteCrops:
-    """Crops of a data set as those of a site: who is on them is kept apart, for reporting."""
-    tracklets = np.empty(len(crops.samples), dtype=np.int64)
-    for number, rows in enumerate(tracklets_of(crops.samples)):
-        tracklets[list(rows)] = number
-    return SiteCrops(
-        crops=crops.crops,
-        camids=camids_of(crops.samples),
-        tracklets=tracklets,
-        pids=pids_of(crops.samples) if are_labelled(crops.samples) else None,
-    )
-
-
 def _settings(method: str, **changes: Any) -> AdaptSettings:
     if method not in RECIPES:
         raise ConfigError(f"unknown method '{method}'; known: {', '.join(RECIPES)}")
@@ -161,22 +146,8 @@ def _settings(method: str, **changes: Any) -> AdaptSettings:
 
 def _adapter(run: AdaptedRun, chosen: Split, folder: RunFolder, cache: Path, ranks: Ranks) -> Adapter:
     site = site_of(ranks.first_before_others(lambda: load_crops(chosen.train, cache)))
-    evaluate = _evaluator(chosen, cache) if ranks.is_first else None
+    evaluate = evaluator_of(chosen, cache) if ranks.is_first else None
     return Adapter(run.settings, site, folder, evaluate=evaluate, device=str(ranks.device), ranks=ranks)
-
-
-def _evaluator(split: Split, cache: Path) -> Callable[[OSNet], dict[str, float]] | None:
-    """Scores on the split's test part; None where it has none."""
-    if not split.query:
-        return None
-    query, gallery = load_crops(split.query, cache), load_crops(split.gallery, cache)
-
-    def evaluate(network: OSNet) -> dict[str, float]:
-        query_QD, gallery_GD = (embed_crops(network, part.crops, precision="fp32") for part in (query, gallery))
-        scores = score_embeddings(query_QD, gallery_GD, labels_of(query), labels_of(gallery))
-        return {"mAP": scores.mAP, **{f"R{k}": scores.rank(k) for k in (1, 5, 10)}}
-
-    return evaluate
 
 
 def _draw_supports(path: Path, feats: FloatArray, labels: IntArray, config: IseConfig) -> None:

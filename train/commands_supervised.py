@@ -19,7 +19,9 @@ from reid.logs import configure_logs
 from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
 from train.datasets.registry import DATASETS, read_split, splits_help
 from train.datasets.samples import pids_of, require_labels
+from train.evaluator import evaluator_of
 from train.recipes.default_release import default_release, default_release_full_size
+from train.recipes.fine_tune import fine_tune
 from train.run_folder import RunFolder
 from train.speed import restart_with_fast_malloc
 from train.start import read_start
@@ -29,7 +31,9 @@ from train.supervised import SupervisedSettings, SupervisedTrainer
 RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
     "default-release": default_release,
     "default-release-full-size": default_release_full_size,
+    "fine-tune": fine_tune,
 }
+_GO_ON_FROM_WEIGHTS = ("default-release-full-size", "fine-tune")
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
 DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
@@ -62,19 +66,20 @@ def supervised(
 ) -> None:
     """Train an OSNet on labelled crops.
 
-    Ctrl-C saves and stops; the same command with --resume goes on from there, to the same losses. Make a release of the
-    outcome with 'osprey-train export --checkpoint DIR/final.pt'.
+    A split with a test part is scored on it every 5 epochs. Ctrl-C saves and stops; the same command with --resume goes
+    on from there, to the same losses. Make a release of the outcome with
+    'osprey-train export --checkpoint DIR/final.pt'.
 
     Example: osprey-train supervised --recipe default-release --data-root market1501 --split all --out runs/default
     """
     restart_with_fast_malloc()
     configure_logs()
     settings = _settings_of(recipe, init, seed)
-    samples = read_split(data, data_root, split).train
-    require_labels(samples)
-    crops = load_crops(samples, cache)
+    chosen = read_split(data, data_root, split)
+    require_labels(chosen.train)
+    crops = load_crops(chosen.train, cache)
     folder = RunFolder(out, run_config(recipe, settings, crops, dataset=data, split=split), resume=resume)
-    trainer = SupervisedTrainer(settings, crops, folder, device=device)
+    trainer = SupervisedTrainer(settings, crops, folder, evaluate=evaluator_of(chosen, cache), device=device)
     with stop_on_signals() as stop, _progress_bar(settings) as on_step:
         is_complete = trainer.run(stop, on_step)
     if not is_complete:
@@ -84,7 +89,8 @@ def supervised(
     if as_json:
         print_json({"final": folder.final_path, **last})
     else:
-        typer.echo(f"{folder.final_path}: loss {last['loss']:.3f}, training accuracy {last['accuracy']:.1%}")
+        scores = "".join(f", {name} {last[name]:.1%}" for name in ("mAP", "R1", "R5") if name in last)
+        typer.echo(f"{folder.final_path}: loss {last['loss']:.3f}, training accuracy {last['accuracy']:.1%}{scores}")
 
 
 def run_config(
@@ -126,7 +132,7 @@ def _settings_of(recipe: str, init: Path | None, seed: int | None) -> Supervised
         raise ConfigError(f"unknown recipe '{recipe}'; known: {', '.join(RECIPES)}")
     chosen = {"init": None if init is None else str(init), "seed": seed}
     settings = RECIPES[recipe]().model_copy(update={key: value for key, value in chosen.items() if value is not None})
-    if settings.keep_classifier and not settings.init:
+    if recipe in _GO_ON_FROM_WEIGHTS and not settings.init:
         raise ConfigError(f"recipe '{recipe}' goes on from weights: give them with --init")
     return settings
 

@@ -6,17 +6,20 @@ that share is reported each epoch, and a low one is warned of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import structlog
 from pydantic import Field
 
-from reid.clustering import OUTLIER, centroids, cluster, renumber
+from reid.clustering import OUTLIER, ClusterKind, centroids, cluster, renumber
+from reid.embedding import normalise
 from reid.neighbours import jaccard_graph
 from reid.settings import Settings
 from reid.types import FloatArray, IntArray
 from train.errors import TrainingError
+from train.site import SiteCrops
 
 logger = structlog.get_logger(__name__)
 
@@ -28,6 +31,12 @@ _MOST_EPS = 0.8
 class ClusterSettings(Settings):
     """How crops are clustered; defaults are those of ISE for Market-1501."""
 
+    of: Literal["crops", "tracklets"] = "crops"
+    """What is clustered: single crops, or the means of tracklets, whose crops then share one label."""
+    centre_cameras: bool = False
+    """First take the mean of each camera away: what all of its crops share is its light and angle, not a person."""
+    kind: ClusterKind = "dbscan"
+    """`infomap` needs the extra of that name; it takes larger `eps` well, as a cut and not a density decides."""
     k1: int = Field(default=30, ge=2)
     """Neighbours of the reciprocal encoding; smaller where a person has few crops."""
     k2: int = Field(default=6, ge=1)
@@ -68,67 +77,63 @@ class PseudoLabels:
 
 
 def make_pseudo_labels(
-    feats_ND: FloatArray,
-    camids_N: IntArray,
-    config: ClusterSettings,
-    *,
-    least_clusters: int,
-    pids_N: IntArray | None = None,
-    cannot_link: IntArray | None = None,
+    feats_ND: FloatArray, site: SiteCrops, config: ClusterSettings, *, least_clusters: int
 ) -> PseudoLabels:
     """Cluster, relaxing the distance when next to nothing clusters.
 
     Args:
         feats_ND: Unit-norm float32.
-        camids_N: int64 cameras.
+        site: What is known of the crops; `pids` are used for reporting only, `apart` where tracklets are clustered.
         config: How to cluster.
         least_clusters: Fewer clusters than this cannot fill a batch.
-        pids_N: int64 identities where they are known; used for reporting only.
-        cannot_link: (P, 2) pairs of rows known to be different people.
 
     Raises:
         TrainingError: Even at the largest distance there are fewer clusters than needed.
     """
+    feats = centre_cameras(feats_ND, site.camids) if config.centre_cameras else feats_ND
+    if config.of == "tracklets":
+        labels_T, eps = _cluster(centroids(feats, site.tracklets), site.apart, config, least_clusters)
+        labels = labels_T[site.tracklets]
+    else:
+        labels, eps = _cluster(feats, None, config, least_clusters)
+    share = cross_camera_share(labels, site.camids)
+    if share < LOW_CROSS_CAMERA_SHARE and len(np.unique(site.camids)) > 1:
+        logger.warning("few clusters span two cameras: little can be learned across them", share=round(share, 3))
+    precision, recall = (float("nan"),) * 2 if site.pids is None else pair_scores(labels, site.pids)
+    return PseudoLabels(labels, eps, share, precision, recall)
+
+
+def centre_cameras(feats_ND: FloatArray, camids_N: IntArray) -> FloatArray:
+    """Take each camera's mean away from its features and scale them to norm 1 again.
+
+    Args:
+        feats_ND: Unit-norm float32.
+        camids_N: int64 cameras.
+    """
+    cameras, camera_of_N = np.unique(camids_N, return_inverse=True)
+    means = np.stack([feats_ND[camera_of_N == camera].mean(axis=0) for camera in range(len(cameras))])
+    return normalise(feats_ND - means[camera_of_N])
+
+
+def _cluster(
+    feats: FloatArray, cannot_link: IntArray | None, config: ClusterSettings, least_clusters: int
+) -> tuple[IntArray, float]:
+    """Labels, and the distance at which there are enough of them."""
     eps = config.eps
     while True:
-        graph = jaccard_graph(feats_ND, k1=config.k1, k2=config.k2, max_distance=eps)
-        labels = cluster(graph, eps=eps, min_samples=config.min_samples, cannot_link=cannot_link)
+        graph = jaccard_graph(feats, k1=config.k1, k2=config.k2, max_distance=eps)
+        labels = cluster(graph, eps=eps, min_samples=config.min_samples, cannot_link=cannot_link, kind=config.kind)
         if labels.max() + 1 >= least_clusters:
             break
         if eps + _RELAX_STEP > _MOST_EPS:
             raise TrainingError(
-                f"{len(labels)} crops give {labels.max() + 1} clusters even at eps {eps:.2f}, wanted at least "
+                f"{len(labels)} {config.of} give {labels.max() + 1} clusters even at eps {eps:.2f}, wanted at least "
                 f"{least_clusters}: add crops, lower min_samples or k1, lower num_ids, or start from better weights"
             )
         eps += _RELAX_STEP
     if eps > config.eps:
         logger.warning("clustering relaxed", eps=round(eps, 2), configured=config.eps, clusters=int(labels.max()) + 1)
-    share = cross_camera_share(labels, camids_N)
-    if share < LOW_CROSS_CAMERA_SHARE and len(np.unique(camids_N)) > 1:
-        logger.warning("few clusters span two cameras: little can be learned across them", share=round(share, 3))
-    precision, recall = (float("nan"),) * 2 if pids_N is None else pair_scores(labels, pids_N)
-    return PseudoLabels(labels, eps, share, precision, recall)
-
-
-def spread_over_tracklets(labels: PseudoLabels, tracklets_N: IntArray) -> PseudoLabels:
-    """Give all crops of a tracklet the label that most of its clustered crops have, if at least half are clustered.
-
-    Crops of one tracklet are one person: a tracker said so, without labels.
-
-    Args:
-        labels: Pseudo labels of crops.
-        tracklets_N: int64, the tracklet of each crop.
-
-    Returns:
-        New labels, numbered from 0; scores that need pids or cameras are those of the crops before.
-    """
-    spread = labels.labels_N.copy()
-    order = np.argsort(tracklets_N, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(tracklets_N[order])) + 1):
-        clustered = spread[rows][spread[rows] != OUTLIER]
-        if 2 * len(clustered) >= len(rows):
-            spread[rows] = np.bincount(clustered).argmax()
-    return replace(labels, labels_N=renumber(spread))
+    return labels, eps
 
 
 def neighbouring_clusters(feats_ND: FloatArray, labels_N: IntArray, *, count: int) -> tuple[FloatArray, IntArray]:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from train.checkpoint import Checkpoint, load_osnet
 from train.crop_cache import CachedCrops
 from train.datasets.samples import camids_of, class_labels, pids_of
 from train.errors import CheckpointError
+from train.evaluator import Evaluate
 from train.learner import Learner, Precision
 from train.losses.triplet import batch_hard_triplet
 from train.optimiser import OptimiserSettings, learning_rate
 from train.osnet import OSNet, build_osnet
 from train.run_folder import RunFolder
-from train.sampler import pk_batches
+from train.sampler import balanced_batches, pk_batches
 from train.start import read_start
 
 logger = structlog.get_logger(__name__)
@@ -46,6 +48,8 @@ class Stage(Settings):
     """Some epochs at one input size, with one kind of batches and losses."""
 
     num_epochs: int = Field(gt=0)
+    num_iterations: int = Field(default=0, ge=0)
+    """Steps in an epoch, identities equally often; 0 for as many as deal every crop once."""
     height_px: int = Field(default=256, ge=32, le=256)
     width_px: int = Field(default=128, ge=16, le=128)
     num_ids: int = Field(default=16, gt=1)
@@ -114,14 +118,27 @@ class SupervisedTrainer:
         settings: The whole config.
         crops: Training crops with their labels.
         folder: Where checkpoints and metrics go.
+        evaluate: Scores of a network, asked after every `evaluate_every` epochs and the last; or None.
+        evaluate_every: Epochs.
         device: `cpu`, `cuda`, …
 
     Raises:
         CheckpointError: `settings.init` or the folder's checkpoint cannot be loaded.
     """
 
-    def __init__(self, settings: SupervisedSettings, crops: CachedCrops, folder: RunFolder, *, device: str = "cpu"):
+    def __init__(
+        self,
+        settings: SupervisedSettings,
+        crops: CachedCrops,
+        folder: RunFolder,
+        *,
+        evaluate: Evaluate | None = None,
+        evaluate_every: int = 5,
+        device: str = "cpu",
+    ) -> None:
         self._settings = settings
+        self._evaluate = evaluate
+        self._evaluate_every = evaluate_every
         self._crops = crops.crops
         self._labels: IntArray = class_labels(pids_of(crops.samples))
         self._camids = camids_of(crops.samples)
@@ -203,7 +220,8 @@ class SupervisedTrainer:
     def _batches_of(self, epoch: int) -> list[IntArray]:
         stage = self._settings.stage_at(epoch)
         rng = np.random.default_rng([self._settings.seed, epoch])
-        return pk_batches(self._labels, self._camids, num_ids=stage.num_ids, num_crops=stage.num_crops, rng=rng)
+        deal = partial(balanced_batches, num_batches=stage.num_iterations) if stage.num_iterations else pk_batches
+        return deal(self._labels, self._camids, num_ids=stage.num_ids, num_crops=stage.num_crops, rng=rng)
 
     def _step(self, rows: IntArray, *, share_of_epoch: float) -> None:
         done = self._progress
@@ -251,10 +269,15 @@ class SupervisedTrainer:
             "height_px": stage.height_px,
             "lr": learning_rate((done.epoch + 1) / self._settings.num_epochs, self._settings.optimiser),
         }
-        self._history.append(figures)
+        self._history.append(figures | self._scores_after(done.epoch + 1))
         self._progress = Progress(epoch=done.epoch + 1)
         self._save()
-        logger.info("epoch done", **{name: round(value, 5) for name, value in figures.items()})
+        logger.info("epoch done", **{name: round(value, 5) for name, value in self._history[-1].items()})
+
+    def _scores_after(self, num_epochs: int) -> dict[str, float]:
+        """Scores of the weights as they would be kept, after epochs in which they are due."""
+        is_due = num_epochs == self._settings.num_epochs or num_epochs % self._evaluate_every == 0
+        return self._evaluate(self._learner.kept) if self._evaluate is not None and is_due else {}
 
     def _save(self) -> None:
         progress = {"progress": asdict(self._progress), "history": self._history}

@@ -30,6 +30,7 @@ from train.methods.method import Batch
 from train.optimiser import OptimiserSettings
 from train.osnet import OSNet, build_osnet
 from train.pseudo_labels import ClusterSettings, make_pseudo_labels
+from train.site import SiteCrops
 
 BATCH = 64
 NUM_CLUSTERS = 500
@@ -51,6 +52,16 @@ def new_method() -> ClusterContrast:
     return method
 
 
+def made_site(num_crops: int) -> SiteCrops:
+    """A site of one camera that knows nothing of its crops."""
+    return SiteCrops(
+        crops=np.empty((num_crops, 0, 0, 3), dtype=np.uint8),
+        camids=np.zeros(num_crops, dtype=np.int64),
+        tracklets=np.arange(num_crops),
+        apart=np.empty((0, 2), dtype=np.int64),
+    )
+
+
 def ours(network: OSNet, crops: UInt8Array, feats: FloatArray, num_steps: int) -> dict[str, float]:
     """Seconds per crop embedded, of clustering, and per step."""
     learner, method = Learner(network, OptimiserSettings(kind="adam")), new_method()
@@ -61,11 +72,11 @@ def ours(network: OSNet, crops: UInt8Array, feats: FloatArray, num_steps: int) -
         learner.learn(method.loss(batch, progress=0.5), progress=0.5, where="benchmark")
         method.update(batch)
 
-    camids = np.zeros(len(feats), dtype=np.int64)
+    site = made_site(len(feats))
     return _time(
         embed=lambda: embed_crops(network, crops),
         num_crops=len(crops),
-        cluster=lambda: make_pseudo_labels(feats, camids, ClusterSettings(eps=_EPS), least_clusters=2),
+        cluster=lambda: make_pseudo_labels(feats, site, ClusterSettings(eps=_EPS), least_clusters=2),
         step=step,
         num_steps=num_steps,
         network=network,
@@ -136,9 +147,7 @@ def main() -> None:
     measure = ours if kind == "ours" else published
     crops, feats = np.load(Path(crops_path)), np.load(Path(feats_path))
     if kind == "ours":
-        make_pseudo_labels(
-            feats[:500], np.zeros(500, np.int64), ClusterSettings(eps=_EPS), least_clusters=2
-        )  # compiles
+        make_pseudo_labels(feats[:500], made_site(500), ClusterSettings(eps=_EPS), least_clusters=2)  # compiles
     print(json.dumps(measure(build_osnet(architecture), crops, feats, int(num_steps))))
 
 

@@ -75,3 +75,20 @@ def test_centroids_are_unit_means_without_outliers() -> None:
 def test_outliers_alone_have_no_centroid() -> None:
     with pytest.raises(ValueError, match="outliers only"):
         centroids(np.ones((2, 2), np.float32), np.array([-1, -1]))
+
+
+def test_infomap_cuts_the_chain_that_dbscan_follows() -> None:
+    points = np.concatenate([np.linspace(0.0, 0.2, 8), [0.35], np.linspace(0.5, 0.7, 8)])
+    graph = graph_of(points, 0.6)
+    assert cluster(graph, eps=0.2, min_samples=3).max() == 0
+    labels = cluster(graph, eps=0.2, min_samples=3, kind="infomap")
+    assert (labels[:8] == 0).all()
+    assert (labels[-8:] == 1).all()
+
+
+def test_infomap_keeps_forbidden_pairs_apart() -> None:
+    points = np.linspace(0.0, 0.3, 8)
+    graph = graph_of(points, 0.6)
+    assert cluster(graph, eps=0.5, min_samples=2, kind="infomap").tolist() == [0] * 8
+    labels = cluster(graph, eps=0.5, min_samples=2, kind="infomap", cannot_link=np.array([[0, 7]]))
+    assert labels[0] != labels[7]

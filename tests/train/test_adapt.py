@@ -11,9 +11,8 @@ from fakes_network import seeded_osnet
 
 from reid.errors import ConfigError
 from reid.release import Thresholds
-from train.adapt import Adapter, AdaptSettings, SiteCrops, make_method
+from train.adapt import Adapter, AdaptSettings, make_method
 from train.checkpoint import load_osnet, read_checkpoint, save_checkpoint
-from train.commands_adapt import site_of
 from train.distributed import Ranks
 from train.errors import CheckpointError, TrainingError
 from train.export import ReleaseDescription, export_release
@@ -22,6 +21,7 @@ from train.methods.cluster_contrast import ClusterContrastConfig
 from train.optimiser import OptimiserSettings
 from train.pseudo_labels import ClusterSettings
 from train.run_folder import RunFolder
+from train.site import SiteCrops, site_of
 
 SITE = site_of(people_in_memory(num_pids=8, num_crops=10))
 
@@ -94,7 +94,7 @@ def test_a_run_broken_off_goes_on_to_the_same_losses(tmp_path: Path, settings: A
     [
         {"method": ClusterContrastConfig(update_rule="average")},
         {"camera_aware": CameraAwareConfig(weight=0.5)},
-        {"use_tracklets": True},
+        {"clusters": ClusterSettings(of="tracklets", k1=4, k2=1, min_samples=1)},
     ],
     ids=["cluster-contrast", "camera-aware", "tracklets"],
 )

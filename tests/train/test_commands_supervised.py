@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,11 @@ from train.cli import main
 from train.commands_supervised import run_config, stop_on_signals
 from train.datasets.market1501 import read_market_folder
 from train.datasets.registry import DATASETS
-from train.datasets.splits import split_all
+from train.datasets.samples import Split
+from train.datasets.splits import split_all, split_by_identity
+from train.recipes.adaptation import ise
 from train.recipes.default_release import default_release
+from train.recipes.fine_tune import fine_tune
 from train.supervised import Stage, SupervisedSettings
 
 
@@ -76,9 +80,33 @@ def test_an_unknown_recipe_is_named_with_those_there_are(arguments: list[str]) -
         commands_supervised.supervised(Path("d"), Path("o"), recipe="gourmet")
 
 
-def test_a_recipe_that_goes_on_wants_weights(arguments: list[str]) -> None:
-    with pytest.raises(ConfigError, match="'default-release-full-size' goes on from weights: give them with --init"):
-        commands_supervised.supervised(Path("d"), Path("o"), recipe="default-release-full-size")
+@pytest.mark.parametrize("recipe", ["default-release-full-size", "fine-tune"])
+def test_a_recipe_that_goes_on_wants_weights(arguments: list[str], recipe: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{recipe}' goes on from weights: give them with --init"):
+        commands_supervised.supervised(Path("d"), Path("o"), recipe=recipe)
+
+
+def test_a_split_with_people_to_test_on_is_scored(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_tested(root: Path) -> Split:
+        return split_by_identity(read_market_folder(root), num_train_pids=3)
+
+    write_people(tmp_path / "data", num_pids=5, num_crops=4)
+    monkeypatch.setitem(DATASETS, "market1501", {"tested": read_tested})
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--split", "tested"])
+    assert re.search(r"training accuracy .*%, mAP \d.*%, R1 \d.*%, R5", capsys.readouterr().out)
+    last = json.loads((tmp_path / "run" / "metrics.json").read_text())["summary"]["last"]
+    assert 0 < last["mAP"] <= 1
+
+
+def test_the_supervised_bound_has_the_budget_of_adaptation() -> None:
+    bound, adapted = fine_tune(), ise()
+    stage = bound.stages[0]
+    assert (bound.num_epochs, stage.num_iterations) == (adapted.num_epochs, adapted.num_iterations)
+    assert (stage.num_ids, stage.num_crops) == (adapted.num_ids, adapted.num_crops)
+    assert (bound.optimiser, bound.augment) == (adapted.optimiser, adapted.augment)
 
 
 def test_ctrl_c_sets_the_event_once_and_handlers_come_back() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.commands_adapt import site_of
 from train.crop_cache import CachedCrops
 from train.datasets.csv_file import read_csv_file
 from train.datasets.registry import chosen_split, read_split, splits_help
 from train.datasets.samples import UNLABELLED_PID, ReidSample, tracklets_of
 from train.errors import DatasetError
+from train.site import site_of
 
 
 def touch(folder: Path, *names: str) -> Path:

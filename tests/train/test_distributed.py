@@ -18,13 +18,13 @@ from reid.errors import OspreyError
 from train.adapt import Adapter, AdaptSettings
 from train.augment import AugmentSettings
 from train.checkpoint import save_checkpoint
-from train.commands_adapt import site_of
 from train.distributed import ALONE, Ranks, join_ranks
 from train.errors import TrainingError
 from train.learner import Learner
 from train.optimiser import OptimiserSettings
 from train.pseudo_labels import ClusterSettings
 from train.run_folder import RunFolder
+from train.site import site_of
 
 pytestmark = pytest.mark.slow  # starting the processes takes longer than what they do
 

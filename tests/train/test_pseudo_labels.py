@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,13 +9,13 @@ from reid.embedding import normalise
 from train.errors import TrainingError
 from train.pseudo_labels import (
     ClusterSettings,
-    PseudoLabels,
+    centre_cameras,
     cross_camera_share,
     make_pseudo_labels,
     neighbouring_clusters,
     pair_scores,
-    spread_over_tracklets,
 )
+from train.site import SiteCrops
 
 
 def people(num_people: int, *, crops: int = 10, noise: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -24,10 +26,23 @@ def people(num_people: int, *, crops: int = 10, noise: float = 0.3, seed: int = 
     return normalise(feats), pids
 
 
+def site(
+    pids: np.ndarray, camids: np.ndarray | None = None, *, tracklets: np.ndarray | None = None, apart: object = ()
+) -> SiteCrops:
+    """A site of these people, one crop a tracklet unless said otherwise."""
+    return SiteCrops(
+        crops=np.empty((len(pids), 1, 1, 3), np.uint8),
+        camids=np.zeros_like(pids) if camids is None else camids,
+        tracklets=np.arange(len(pids)) if tracklets is None else tracklets,
+        apart=np.array(apart, dtype=np.int64).reshape(-1, 2),
+        pids=pids,
+    )
+
+
 def test_well_separated_people_are_found_with_their_scores() -> None:
     feats, pids = people(12)
     camids = np.arange(len(pids)) % 3
-    labels = make_pseudo_labels(feats, camids, ClusterSettings(k1=10, k2=3), least_clusters=4, pids_N=pids)
+    labels = make_pseudo_labels(feats, site(pids, camids), ClusterSettings(k1=10, k2=3), least_clusters=4)
     assert labels.num_clusters == 12
     assert (labels.noise_share, labels.cross_camera_share) == (0.0, 1.0)
     assert (labels.pair_precision, labels.pair_recall) == (1.0, 1.0)
@@ -35,7 +50,8 @@ def test_well_separated_people_are_found_with_their_scores() -> None:
 
 def test_scores_are_not_a_number_where_no_pid_is_known() -> None:
     feats, pids = people(12)
-    labels = make_pseudo_labels(feats, pids * 0, ClusterSettings(k1=10, k2=3), least_clusters=4)
+    unknown = replace(site(pids), pids=None)
+    labels = make_pseudo_labels(feats, unknown, ClusterSettings(k1=10, k2=3), least_clusters=4)
     assert np.isnan(labels.pair_precision)
     assert np.isnan(labels.pair_recall)
 
@@ -43,7 +59,7 @@ def test_scores_are_not_a_number_where_no_pid_is_known() -> None:
 def test_too_strict_a_distance_is_relaxed_and_said() -> None:
     feats, pids = people(12, noise=0.8)
     strict = ClusterSettings(k1=10, k2=3, eps=0.01)
-    labels = make_pseudo_labels(feats, pids * 0, strict, least_clusters=8)
+    labels = make_pseudo_labels(feats, site(pids), strict, least_clusters=8)
     assert labels.eps > 0.01
     assert labels.num_clusters >= 8
 
@@ -51,16 +67,43 @@ def test_too_strict_a_distance_is_relaxed_and_said() -> None:
 def test_all_noise_stops_with_advice() -> None:
     lone = normalise(np.eye(20))
     with pytest.raises(TrainingError, match=r"20 crops give 0 clusters .* add crops"):
-        make_pseudo_labels(lone, np.zeros(20, np.int64), ClusterSettings(k1=4, k2=1, min_samples=6), least_clusters=2)
+        make_pseudo_labels(lone, site(np.arange(20)), ClusterSettings(k1=4, k2=1, min_samples=6), least_clusters=2)
 
 
-def test_people_known_to_differ_are_kept_apart() -> None:
+def test_tracklets_known_to_differ_are_kept_apart() -> None:
     feats, pids = people(6)
     feats[pids == 1] = feats[pids == 0]
     apart = np.argwhere((pids == 0)[:, None] & (pids == 1)[None, :])
-    labels = make_pseudo_labels(feats, pids * 0, ClusterSettings(k1=10, k2=3), least_clusters=2, cannot_link=apart)
+    config = ClusterSettings(of="tracklets", k1=10, k2=3)
+    labels = make_pseudo_labels(feats, site(pids, apart=apart), config, least_clusters=2)
     shared = set(labels.labels_N[pids == 0]) & set(labels.labels_N[pids == 1])
     assert shared <= {-1}
+
+
+def test_crops_of_a_tracklet_share_a_label_even_where_one_of_them_is_far_off() -> None:
+    feats, pids = people(12, crops=12)
+    tracklets = np.arange(len(pids)) // 3
+    feats[0] = -feats[0]
+    alone, together = (
+        make_pseudo_labels(feats, site(pids, tracklets=tracklets), settings, least_clusters=4).labels_N
+        for settings in (ClusterSettings(k1=10, k2=3), ClusterSettings(of="tracklets", k1=4, k2=1, min_samples=2))
+    )
+    assert alone[0] == -1
+    assert together[0] == together[11] != -1
+
+
+def test_a_camera_that_colours_everybody_does_not_part_them_once_it_is_centred() -> None:
+    feats, pids = people(12)
+    camids = np.arange(len(pids)) % 2
+    tinted = normalise(feats + 2.0 * np.array([-1, 1])[camids, None] * np.eye(32)[0])
+    recalls = [
+        make_pseudo_labels(
+            tinted, site(pids, camids), ClusterSettings(k1=10, k2=3, centre_cameras=centred), least_clusters=4
+        ).pair_recall
+        for centred in (False, True)
+    ]
+    assert recalls[0] < 0.5 < recalls[1]
+    assert np.abs(centre_cameras(tinted, camids)[camids == 0].mean(axis=0)).max() < 0.1
 
 
 def test_cross_camera_share_counts_clusters_not_crops() -> None:
@@ -85,9 +128,3 @@ def test_neighbouring_clusters_are_the_nearest_ones_without_outliers() -> None:
     near, labels = neighbouring_clusters(feats, np.array([0, 0, 1, 1, 2, 2, -1]), count=2)
     np.testing.assert_array_equal(near, feats[:4])
     assert labels.tolist() == [0, 0, 1, 1]
-
-
-def test_tracklets_hand_their_label_to_crops_that_did_not_cluster() -> None:
-    labels = PseudoLabels(np.array([0, 0, -1, -1, -1, 1, 1, -1]), 0.4, 0.0, 1.0, 1.0)
-    spread = spread_over_tracklets(labels, np.array([5, 5, 5, 6, 6, 7, 7, 6]))
-    assert spread.labels_N.tolist() == [0, 0, 0, -1, -1, 1, 1, -1]

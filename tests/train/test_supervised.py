@@ -75,6 +75,23 @@ def test_a_run_broken_off_goes_on_to_the_same_losses(tmp_path: Path, num_steps: 
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+def test_an_epoch_can_have_a_number_of_steps(tmp_path: Path) -> None:
+    counts = []
+    trainer = trainer_in(
+        tmp_path, TINY.model_copy(update={"stages": (STAGE.model_copy(update={"num_iterations": 5}),)})
+    )
+    trainer.run(threading.Event(), lambda progress, num_steps: counts.append((progress.epoch, num_steps)))
+    assert counts == [(0, 5)] * 5 + [(1, 5)] * 5
+
+
+def test_scores_are_reported_when_due_and_at_the_end(tmp_path: Path) -> None:
+    settings = TINY.model_copy(update={"stages": (STAGE.model_copy(update={"num_epochs": 3, "num_iterations": 1}),)})
+    folder = RunFolder(tmp_path, settings.model_dump(mode="json"))
+    trainer = SupervisedTrainer(settings, PEOPLE, folder, evaluate=lambda network: {"mAP": 0.5}, evaluate_every=2)
+    trainer.run(threading.Event())
+    assert ["mAP" in line for line in trainer.history] == [False, True, True]
+
+
 def test_a_complete_run_does_nothing_more(tmp_path: Path) -> None:
     trainer_in(tmp_path).run(threading.Event())
     again = trainer_in(tmp_path, resume=True)

@@ -21,12 +21,17 @@ def ise() -> AdaptSettings:
     return AdaptSettings(method=IseConfig())
 
 
+def ise_released() -> AdaptSettings:
+    """Return ISE with the factors of its authors' released code in place of the paper's."""
+    return AdaptSettings(method=IseConfig(direction_scale=0.25, memory_from_supports=True))
+
+
 def ise_plus() -> AdaptSettings:
-    """Return ISE with what a site knows beside its crops: cameras and tracklets. Not measured on real people yet."""
+    """Return ISE with what a site knows beside its crops: cameras and tracklets."""
     return AdaptSettings(
         method=IseConfig(),
         camera_aware=CameraAwareConfig(weight=0.5),
-        use_tracklets=True,
+        clusters=ClusterSettings(of="tracklets", centre_cameras=True, k1=10, k2=2, eps=0.6, min_samples=2),
         ema_decay=0.99,
         optimiser=OptimiserSettings(kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.02),
     )
