@@ -27,11 +27,12 @@ def ise_released() -> AdaptSettings:
 
 
 def ise_plus() -> AdaptSettings:
-    """Return ISE with what a site knows beside its crops: cameras and tracklets."""
+    """Return ISE with what a site knows beside its crops, cameras and tracklets, and twice the short budget."""
     return AdaptSettings(
-        method=IseConfig(),
+        method=IseConfig(direction_scale=0.25, memory_from_supports=True),
         camera_aware=CameraAwareConfig(weight=0.5),
-        clusters=ClusterSettings(of="tracklets", centre_cameras=True, k1=10, k2=2, eps=0.6, min_samples=2),
+        clusters=ClusterSettings(of="tracklets", centre_cameras=True, k1=12, k2=3, eps=0.5, min_samples=2),
+        num_epochs=40,
         ema_decay=0.99,
         optimiser=OptimiserSettings(kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.02),
     )
