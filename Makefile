@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
+MILVUS_VERSION := 2.3.5
+MILVUS := $(VENV)/milvus/bin/milvus-server
 READY := $(VENV)/.ready
 SOURCES := edge server train simulation reid demo benchmarks tests
 
@@ -21,10 +23,21 @@ $(BUF):
 	@command -v npm >/dev/null || { echo "npm is needed: Buf, which checks the protos, is installed from it" >&2; exit 1; }
 	npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)
 
+$(MILVUS):
+	$(PYTHON) -m venv $(VENV)/milvus
+	$(VENV)/milvus/bin/python -m pip install --quiet milvus==$(MILVUS_VERSION) \
+	|| echo "milvus $(MILVUS_VERSION) is not to be had on this platform: its tests will be skipped" >&2
+
+.PHONY: postgresql
+postgresql:  ## install PostgreSQL for its tests where apt-get and root are at hand; without it they are skipped
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
+	|| echo "PostgreSQL is not installed (Debian: apt-get install postgresql): its tests will be skipped" >&2
+
 demo: $(READY)  ## server and three edges on a simulated site, about a minute; OUT=folder keeps the results
 	$(BIN)/python -m demo $(if $(OUT),--out $(OUT))
 
-test: $(READY)  ## all tests that need no GPU
+test: $(READY) postgresql | $(MILVUS)  ## all tests that need no GPU
 	$(BIN)/python -m pytest -m 'not gpu'
 
 check: lint types layers protos-check test  ## everything CI runs

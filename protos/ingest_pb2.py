@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import common_pb2 as protos_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/ingest.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"w\n\x19StreamObservationsRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.osprey.v1.HelloH\x00\x12,\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1b.osprey.v1.ObservationBatchH\x00\x42\t\n\x07payload\"\x85\x01\n\x1aStreamObservationsResponse\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.osprey.v1.WelcomeH\x00\x12\x35\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\x1a.osprey.v1.AcknowledgementH\x00\x42\t\n\x07payload\"\xb7\x01\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x10\n\x08spool_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61mids\x18\x04 \x03(\t\x12&\n\x07release\x18\x05 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nsent_at_us\x18\x07 \x01(\x03\x12\x18\n\x10software_version\x18\x08 \x01(\t\"\x86\x01\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x11\n\tacked_seq\x18\x02 \x01(\x04\x12\x16\n\x0ewindow_batches\x18\x03 \x01(\r\x12\x1e\n\x16max_batch_observations\x18\x04 \x01(\r\x12\x16\n\x0eserver_time_us\x18\x05 \x01(\x03\"\\\n\x10ObservationBatch\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12,\n\x0cobservations\x18\x03 \x03(\x0b\x32\x16.osprey.v1.Observation\"\xa8\x01\n\x0bObservation\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61mera_index\x18\x02 \x01(\r\x12\x13\n\x0btracklet_id\x18\x03 \x01(\x03\x12\x0f\n\x07time_us\x18\x04 \x01(\x10\x12\x1b\n\x03\x62ox\x18\x05 \x01(\x0b\x32\x0e.osprey.v1.Box\x12\x0f\n\x07quality\x18\x06 \x01(\x02\x12\x11\n\tembedding\x18\x07 \x01(\x0c\x12\x0f\n\x07is_last\x18\x08 \x01(\x08\"O\n\x0f\x41\x63knowledgement\x12\x11\n\tacked_seq\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x17\n\x0frejected_reason\x18\x03 \x01(\t2v\n\rIngestService\x12\x65\n\x12StreamObservations\x12$.osprey.v1.StreamObservationsRequest\x1a%.osprey.v1.StreamObservationsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/ingest.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"w\n\x19StreamObservationsRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.osprey.v1.HelloH\x00\x12,\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1b.osprey.v1.ObservationBatchH\x00\x42\t\n\x07payload\"\x85\x01\n\x1aStreamObservationsResponse\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.osprey.v1.WelcomeH\x00\x12\x35\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\x1a.osprey.v1.AcknowledgementH\x00\x42\t\n\x07payload\"\xb7\x01\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x10\n\x08spool_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61mids\x18\x04 \x03(\t\x12&\n\x07release\x18\x05 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nsent_at_us\x18\x07 \x01(\x03\x12\x18\n\x10software_version\x18\x08 \x01(\t\"\x86\x01\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x11\n\tacked_seq\x18\x02 \x01(\x04\x12\x16\n\x0ewindow_batches\x18\x03 \x01(\r\x12\x1e\n\x16max_batch_observations\x18\x04 \x01(\r\x12\x16\n\x0eserver_time_us\x18\x05 \x01(\x03\"\x8a\x01\n\x10ObservationBatch\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12,\n\x0cobservations\x18\x03 \x03(\x0b\x32\x16.osprey.v1.Observation\x12,\n\x0cspool_report\x18\x04 \x01(\x0b\x32\x16.osprey.v1.SpoolReport\"-\n\x0bSpoolReport\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\"\xa8\x01\n\x0bObservation\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61mera_index\x18\x02 \x01(\r\x12\x13\n\x0btracklet_id\x18\x03 \x01(\x03\x12\x0f\n\x07time_us\x18\x04 \x01(\x10\x12\x1b\n\x03\x62ox\x18\x05 \x01(\x0b\x32\x0e.osprey.v1.Box\x12\x0f\n\x07quality\x18\x06 \x01(\x02\x12\x11\n\tembedding\x18\x07 \x01(\x0c\x12\x0f\n\x07is_last\x18\x08 \x01(\x08\"O\n\x0f\x41\x63knowledgement\x12\x11\n\tacked_seq\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x17\n\x0frejected_reason\x18\x03 \x01(\t2v\n\rIngestService\x12\x65\n\x12StreamObservations\x12$.osprey.v1.StreamObservationsRequest\x1a%.osprey.v1.StreamObservationsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,12 +40,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO']._serialized_end=496
   _globals['_WELCOME']._serialized_start=499
   _globals['_WELCOME']._serialized_end=633
-  _globals['_OBSERVATIONBATCH']._serialized_start=635
-  _globals['_OBSERVATIONBATCH']._serialized_end=727
-  _globals['_OBSERVATION']._serialized_start=730
-  _globals['_OBSERVATION']._serialized_end=898
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=900
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=979
-  _globals['_INGESTSERVICE']._serialized_start=981
-  _globals['_INGESTSERVICE']._serialized_end=1099
+  _globals['_OBSERVATIONBATCH']._serialized_start=636
+  _globals['_OBSERVATIONBATCH']._serialized_end=774
+  _globals['_SPOOLREPORT']._serialized_start=776
+  _globals['_SPOOLREPORT']._serialized_end=821
+  _globals['_OBSERVATION']._serialized_start=824
+  _globals['_OBSERVATION']._serialized_end=992
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=994
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1073
+  _globals['_INGESTSERVICE']._serialized_start=1075
+  _globals['_INGESTSERVICE']._serialized_end=1193
 # @@protoc_insertion_point(module_scope)

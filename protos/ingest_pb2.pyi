@@ -160,26 +160,56 @@ class ObservationBatch(_message.Message):
     SPACE_FIELD_NUMBER: _builtins.int
     DIM_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    SPOOL_REPORT_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     dim: _builtins.int
     @_builtins.property
     def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
         """Sequence numbers rise within a batch and from batch to batch; gaps are allowed (the edge dropped those)."""
 
+    @_builtins.property
+    def spool_report(self) -> Global___SpoolReport: ...
     def __init__(
         self,
         *,
         space: _builtins.str = ...,
         dim: _builtins.int = ...,
         observations: _abc.Iterable[Global___Observation] | None = ...,
+        spool_report: Global___SpoolReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spool_report", b"spool_report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dim", b"dim", "observations", b"observations", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dim", b"dim", "observations", b"observations", "space", b"space", "spool_report", b"spool_report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ObservationBatch: _TypeAlias = ObservationBatch  # noqa: Y015
+
+@_typing.final
+class SpoolReport(_message.Message):
+    """State of an edge's spool when it sent a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPTH_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    depth: _builtins.int
+    """Observations that wait there and were not sent yet when this batch was."""
+    dropped: _builtins.int
+    """Observations lost to its bound or a damaged disk since the spool was made."""
+    def __init__(
+        self,
+        *,
+        depth: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "dropped", b"dropped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpoolReport: _TypeAlias = SpoolReport  # noqa: Y015
 
 @_typing.final
 class Observation(_message.Message):

@@ -26,21 +26,37 @@ class SearchPersonsRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     TOP_FIELD_NUMBER: _builtins.int
+    CAMIDS_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    WITH_PROVISIONAL_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded picture (JPEG, PNG, …) of one person, cropped."""
     embedding: _builtins.bytes
     """`dim` little-endian halves in the server's current space."""
     top: _builtins.int
+    with_provisional: _builtins.bool
+    """Also provisional persons."""
+    @_builtins.property
+    def camids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only sightings by these cameras; empty for all."""
+
+    @_builtins.property
+    def span(self) -> _common_pb2.TimeSpan:
+        """Only sightings within this span; absent for all times."""
+
     def __init__(
         self,
         *,
         image: _builtins.bytes = ...,
         embedding: _builtins.bytes = ...,
         top: _builtins.int = ...,
+        camids: _abc.Iterable[_builtins.str] | None = ...,
+        span: _common_pb2.TimeSpan | None = ...,
+        with_provisional: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "image", b"image", "probe", b"probe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "image", b"image", "probe", b"probe", "span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "image", b"image", "probe", b"probe", "top", b"top"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camids", b"camids", "embedding", b"embedding", "image", b"image", "probe", b"probe", "span", b"span", "top", b"top", "with_provisional", b"with_provisional"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_probe: _TypeAlias = _typing.Literal["image", "embedding"]  # noqa: Y015
     _WhichOneofArgType_probe: _TypeAlias = _typing.Literal["probe", b"probe"]  # noqa: Y015
@@ -109,9 +125,15 @@ class Person(_message.Message):
     NUM_TRACKLETS_FIELD_NUMBER: _builtins.int
     NUM_OBSERVATIONS_FIELD_NUMBER: _builtins.int
     SPAN_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    IS_PROVISIONAL_FIELD_NUMBER: _builtins.int
     person_id: _builtins.int
     num_tracklets: _builtins.int
     num_observations: _builtins.int
+    name: _builtins.str
+    """Given by an operator; empty for none."""
+    is_provisional: _builtins.bool
+    """Too little was seen of this person to rest an identity on."""
     @_builtins.property
     def camids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -124,10 +146,12 @@ class Person(_message.Message):
         num_tracklets: _builtins.int = ...,
         num_observations: _builtins.int = ...,
         span: _common_pb2.TimeSpan | None = ...,
+        name: _builtins.str = ...,
+        is_provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camids", b"camids", "num_observations", b"num_observations", "num_tracklets", b"num_tracklets", "person_id", b"person_id", "span", b"span"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camids", b"camids", "is_provisional", b"is_provisional", "name", b"name", "num_observations", b"num_observations", "num_tracklets", b"num_tracklets", "person_id", b"person_id", "span", b"span"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,18 +163,22 @@ class ListPersonsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     AFTER_PERSON_ID_FIELD_NUMBER: _builtins.int
+    WITH_PROVISIONAL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     after_person_id: _builtins.int
     """Only persons with a larger person_id."""
+    with_provisional: _builtins.bool
+    """Also provisional ones."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         after_person_id: _builtins.int = ...,
+        with_provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_person_id", b"after_person_id", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_person_id", b"after_person_id", "page_size", b"page_size", "with_provisional", b"with_provisional"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -292,14 +320,17 @@ class GetStatusResponse(_message.Message):
     NUM_REJECTED_FIELD_NUMBER: _builtins.int
     EDGES_FIELD_NUMBER: _builtins.int
     STARTED_AT_US_FIELD_NUMBER: _builtins.int
+    NUM_PROVISIONAL_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     num_observations: _builtins.int
     num_tracklets: _builtins.int
     num_persons: _builtins.int
+    """Confirmed ones."""
     num_duplicates: _builtins.int
     """Since the server process started."""
     num_rejected: _builtins.int
     started_at_us: _builtins.int
+    num_provisional: _builtins.int
     @_builtins.property
     def release(self) -> _common_pb2.ReleaseRef: ...
     @_builtins.property
@@ -316,10 +347,11 @@ class GetStatusResponse(_message.Message):
         num_rejected: _builtins.int = ...,
         edges: _abc.Iterable[Global___EdgeStatus] | None = ...,
         started_at_us: _builtins.int = ...,
+        num_provisional: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "num_duplicates", b"num_duplicates", "num_observations", b"num_observations", "num_persons", b"num_persons", "num_rejected", b"num_rejected", "num_tracklets", b"num_tracklets", "protocol_version", b"protocol_version", "release", b"release", "started_at_us", b"started_at_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "num_duplicates", b"num_duplicates", "num_observations", b"num_observations", "num_persons", b"num_persons", "num_provisional", b"num_provisional", "num_rejected", b"num_rejected", "num_tracklets", b"num_tracklets", "protocol_version", b"protocol_version", "release", b"release", "started_at_us", b"started_at_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,10 @@ class Embedder(Protocol):
     def precision(self) -> Precision:
         """Arithmetic of the engine."""
 
+    @property
+    def backend(self) -> str:
+        """What runs it, one word."""
+
     def embed(self, crops: UInt8Array) -> FloatArray:
         """Embed a batch.
 
@@ -55,6 +59,7 @@ class OnnxEmbedder:
     """
 
     precision: Precision = "fp32"
+    backend = "onnxruntime"
 
     def __init__(self, release: Release, *, num_threads: int = 0) -> None:
         self.release = release.ref

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from reid.errors import EmbeddingError
-from reid.types import AnyArray, FloatArray
+from reid.types import AnyArray, BoolArray, FloatArray
 
 _HALF = np.dtype("<f2")
 _NORM_TOLERANCE = 0.01
@@ -60,3 +60,29 @@ def unpack(content: bytes, *, dim: int) -> FloatArray:
     if not abs(norm - 1.0) <= _NORM_TOLERANCE:  # also catches NaN
         raise EmbeddingError(f"embedding has norm {norm:.4g}, wanted 1: the sender must normalise and check it")
     return embedding / np.float32(norm)
+
+
+def unpack_rows(content: bytes, *, dim: int) -> tuple[FloatArray, BoolArray]:
+    """Unpack many embeddings that lie behind one another; like `unpack`, but says which rows are wrong.
+
+    Args:
+        content: A multiple of 2 D bytes.
+        dim: D.
+
+    Returns:
+        (N, D) float32, unit norm where (N,) bool is true; elsewhere the row had another norm or was not finite.
+    """
+    rows_ND = np.frombuffer(content, dtype=_HALF).astype(np.float32).reshape(-1, dim)
+    norms_N = np.sqrt(np.einsum("nd,nd->n", rows_ND, rows_ND))
+    is_unit_N = np.abs(norms_N - 1.0) <= _NORM_TOLERANCE  # false for NaN
+    rows_ND /= np.where(is_unit_N, norms_N, 1.0)[:, np.newaxis].astype(np.float32)
+    return rows_ND, is_unit_N
+
+
+def pack_rows(embeddings: list[FloatArray]) -> list[bytes]:
+    """Pack many unit-norm embeddings (D,), each into 2 D bytes."""
+    if not embeddings:
+        return []
+    halves_ND = np.stack(embeddings).astype(_HALF)
+    content, size = halves_ND.tobytes(), halves_ND.shape[1] * 2
+    return [content[first : first + size] for first in range(0, len(content), size)]

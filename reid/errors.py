@@ -3,6 +3,7 @@
     OspreyError
     ├── BoxError            a box that leaves nothing to crop
     ├── ConfigError         a key or value of a config file, environment or command line
+    ├── CredentialsError    a bundle or credentials file that is damaged, readable by others or over
     ├── DetectorError       a detector model that cannot be loaded or run
     ├── EmbeddingError      vectors that are not finite, not of the right size or cannot be normalised
     ├── ImageError          bytes that are no picture
@@ -24,6 +25,10 @@ class BoxError(OspreyError):
 
 class ConfigError(OspreyError):
     """A config key is unknown or its value is invalid."""
+
+
+class CredentialsError(OspreyError):
+    """A file with a private key is damaged, can be read by others, has ended, or is for something else."""
 
 
 class DetectorError(OspreyError):

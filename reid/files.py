@@ -15,8 +15,13 @@ from typing import Any
 _HASH_CHUNK_BYTES = 1 << 20
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a power loss, finds either the old content or the new one, whole.
+
+    Args:
+        path: The file.
+        content: All of it.
+        mode: Permissions; nobody else can read a secret (0o600) at any moment.
 
     Raises:
         OSError: The folder is missing or the disk is full; the old file is then intact and no temporary file is left.
@@ -28,11 +33,36 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def fill_atomic(path: Path) -> Iterator[Path]:
+    """Fill a file that appears whole, in the place of an old one, when the block ends; or not at all when it raises.
+
+    Yields:
+        An empty temporary file beside `path`, to be written; for what is too large for `write_atomic`.
+
+    Raises:
+        OSError: The folder is missing or the disk is full; the old file is then intact.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.fsync(handle)
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
     sync_folder(path.parent)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TextIO, cast
 
 import structlog
@@ -52,12 +54,15 @@ class LogStream:
         return False
 
 
-def configure_logs(*, level: str = "info", as_json: bool = False) -> None:
+def configure_logs(
+    *, level: str = "info", as_json: bool = False, fields: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Set up structlog for a process; called once, by its entry point.
 
     Args:
         level: debug, info, warning or error.
         as_json: Write JSON lines instead of text.
+        fields: Stand in every line that does not say otherwise, such as the edge_id of this process.
 
     Raises:
         ConfigError: There is no such level.
@@ -73,6 +78,7 @@ def configure_logs(*, level: str = "info", as_json: bool = False) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            lambda _logger, _method, event: {**fields, **event},
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if as_json else structlog.processors.StackInfoRenderer(),

@@ -25,6 +25,13 @@ def test_json_lines_carry_event_level_time_and_keys(capsys: pytest.CaptureFixtur
     assert line["timestamp"].endswith("Z")
 
 
+def test_every_line_names_what_the_process_is(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(as_json=True, fields={"edge_id": "gate"})
+    structlog.get_logger("x").info("stopped")
+    structlog.get_logger("x").info("edge connected", edge_id="hall")
+    assert [json.loads(line)["edge_id"] for line in capsys.readouterr().err.splitlines()] == ["gate", "hall"]
+
+
 def test_lines_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(level="warning")
     structlog.get_logger("x").info("chatter")
