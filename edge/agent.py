@@ -19,7 +19,9 @@ from edge.capture import Capture
 from edge.crops import CropStore
 from edge.detectors import SizeFilter, open_detector
 from edge.engine import Engine, open_engine
+from edge.enrolment import open_bundle
 from edge.keyframes import KeyframePolicy
+from edge.metrics import EdgeCollector
 from edge.outbox import Outbox
 from edge.pipeline import CameraPipeline
 from edge.report import AgentReport, CameraReport
@@ -28,7 +30,7 @@ from edge.sources.registry import open_source
 from edge.sources.uri import is_live, masked
 from edge.spool import Spool
 from edge.spool_writer import SpoolWriter
-from edge.stage_times import mean_ms
+from edge.stage_times import mean_ms, merged_stages
 from edge.switches import SwitchGuard
 from edge.tracking import PersonTracker
 from edge.tracklet_ids import TrackletIds
@@ -53,6 +55,7 @@ class Agent:
     """
 
     def __init__(self, settings: AgentSettings) -> None:
+        settings, self._bundle = open_bundle(settings)
         self._settings = settings
         self._engine = open_engine(settings.release, num_threads=settings.num_threads)
         self._crops = _open_crops(settings)
@@ -67,7 +70,7 @@ class Agent:
     def _build(self) -> None:
         settings, now_us = self._settings, time.time_ns() // 1000
         identity = EdgeIdentity(settings.edge_id, list(settings.cameras), self._engine.release, self._engine.dim)
-        self._uplink = Uplink(settings.server, identity, self._spool, settings.uplink)
+        self._uplink = Uplink(settings.server, identity, self._spool, settings.uplink, bundle=self._bundle)
         self._outbox = Outbox()
         self._writer = SpoolWriter(
             self._outbox,
@@ -177,8 +180,19 @@ class Agent:
             bytes_sent=uplink.bytes_sent,
             uplink=uplink.state.value,
             problem=uplink.problem,
+            queued=self._outbox.depth,
+            backend=self._engine.backend,
+            precision=self._engine.precision,
             stage_ms=mean_ms(worker.pipeline.times for worker in self._cameras),
             duration_s=round(time.monotonic() - self._started_s, 3),
+        )
+
+    def collector(self) -> EdgeCollector:
+        """Makes its metrics; may be called from any thread, until the agent is closed."""
+        return EdgeCollector(
+            report=self.report,
+            stages=lambda: merged_stages(worker.pipeline.times for worker in self._cameras),
+            oldest_us=self._spool.oldest_us,
         )
 
     def _report_camera(self, worker: CameraWorker) -> CameraReport:

@@ -10,20 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console
 from rich.live import Live
 
 from edge import detectors
 from edge.agent import Agent
+from edge.enrolment import open_bundle
 from edge.errors import SourceError, SpoolError, UplinkError
+from edge.metrics import DEFAULT_LISTEN
 from edge.progress import progress_table
 from edge.report import AgentReport
 from edge.settings import ENV_PREFIX, AgentSettings
 from edge.sources import uri
+from edge.status import DEFAULT_URL, status_view, watch
 from edge.worker_thread import WorkerThread
 from reid.cli import new_app, print_json, run_app
 from reid.errors import ConfigError
+from reid.exposition import exposed
 from reid.logs import configure_logs
 from reid.settings import load_settings
 
@@ -31,12 +36,14 @@ app = new_app("Runs beside the cameras: finds people and sends their embeddings,
 config_app = new_app("Look at configuration files.")
 app.add_typer(config_app, name="config")
 
+logger = structlog.get_logger(__name__)
+
 _REFRESH_S = 0.5
 
 _EXAMPLES = """\
 Two network cameras, a small ONNX detector, until it is stopped:
 
-  osprey-edge run --camera door=rtsp://10.0.0.11/stream1 --camera hall=rtsp://10.0.0.12/stream1 --server 10.0.0.5:7443 --detector yolox_nano.onnx
+  osprey-edge run --camera door=rtsp://10.0.0.11/stream1 --camera hall=rtsp://10.0.0.12/stream1 --bundle entrance.bundle --detector yolox_nano.onnx
 
 A recorded video, nothing to download, a report at the end:
 
@@ -60,7 +67,8 @@ def run(
     camera: Annotated[
         list[str], typer.Option(help=f"CAMID=PATH_OR_URL; may be given several times. {uri.FORMS}.")
     ] = [],  # noqa: B006
-    server: Annotated[str | None, typer.Option(help="HOST:PORT of the central server.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="File made by 'osprey-server enroll edge'.")] = None,
+    server: Annotated[str | None, typer.Option(help="HOST:PORT of the central server; default: the bundle's.")] = None,
     release: Annotated[
         Path | None, typer.Option(help="Folder of the release to run; default: the shipped one.")
     ] = None,
@@ -73,6 +81,9 @@ def run(
     drain_timeout: Annotated[float | None, typer.Option(help="Seconds to wait at the end, with --once.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of detector and embedder; 0: one per core.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help=f"IP:PORT for Prometheus; '' for none; default: {DEFAULT_LISTEN}.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a report as the last line on stdout.")] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
@@ -80,6 +91,7 @@ def run(
     """Run the agent until it is stopped, or with --once until all files are through."""
     overrides = {
         "cameras": _cameras(camera),
+        "bundle": bundle,
         "server": server,
         "release": release,
         "detector": detector,
@@ -90,6 +102,7 @@ def run(
         "once": once or None,
         "drain_timeout_s": drain_timeout,
         "num_threads": threads,
+        "metrics": {"listen": metrics},
     }
     settings = load_settings(AgentSettings, path=config, env_prefix=ENV_PREFIX, overrides=overrides)
     report = _run(settings, log_level=log_level, log_json=log_json)
@@ -99,10 +112,25 @@ def run(
         _check_complete(report, settings)
 
 
+@app.command()
+def status(
+    url: Annotated[str, typer.Option(help="Metrics page of a running agent.")] = DEFAULT_URL,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds over which rates are taken.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show how a running agent is: frames, drops, latencies, queues, spool, temperature."""
+    seen = watch(url, interval_s=interval)
+    if as_json:
+        print_json(seen.to_json())
+    else:
+        Console().print(status_view(seen), soft_wrap=True)
+
+
 @config_app.command()
 def validate(file: Annotated[Path, typer.Argument(help="A TOML file.")]) -> None:
     """Say whether a config file, with the environment on top, is valid."""
     settings = load_settings(AgentSettings, path=file, env_prefix=ENV_PREFIX)
+    settings, _ = open_bundle(settings)
     print(f"{file} is valid: edge {settings.edge_id}, {len(settings.cameras)} cameras, server {settings.server}")
 
 
@@ -127,10 +155,13 @@ def _run(settings: AgentSettings, *, log_level: str, log_json: bool) -> AgentRep
     stop = threading.Event()
     console = Console(stderr=True)
     with Live(console=console, refresh_per_second=4) if console.is_terminal else _no_view() as view:
-        configure_logs(level=log_level, as_json=log_json)  # inside: the live view keeps log lines above itself
+        # Inside: the live view keeps log lines above itself.
+        named, _ = open_bundle(settings)
+        configure_logs(level=log_level, as_json=log_json, fields={"edge_id": named.edge_id})
         agent = Agent(settings)
         try:
-            with _stopped_by_signals(stop):
+            with _stopped_by_signals(stop), exposed(agent.collector(), settings.metrics) as metrics_url:
+                logger.info("metrics", url=metrics_url or "off")
                 _watch(agent, stop, view)
             return agent.report()
         finally:

@@ -35,6 +35,16 @@ class Engine:
         """Numbers in an embedding."""
         return self._embedder.dim
 
+    @property
+    def backend(self) -> str:
+        """What runs it, one word."""
+        return self._embedder.backend
+
+    @property
+    def precision(self) -> str:
+        """Its arithmetic."""
+        return self._embedder.precision
+
     def embed(self, crops: UInt8Array) -> FloatArray:
         """See `reid.embedder.Embedder.embed`."""
         with self._lock:

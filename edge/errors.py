@@ -4,6 +4,7 @@ OspreyError
 ├── SourceError     a camera, video or folder that cannot be opened or read
 │   └── BrokenFrameError   one frame of it; the next may be whole
 ├── SpoolError      the spool's file cannot be opened, or a write did not become durable
+├── StatusError     a running agent's metrics cannot be read
 └── UplinkError     the server refused this edge; trying again will not help
 """
 
@@ -20,6 +21,10 @@ class BrokenFrameError(SourceError):
 
 class SpoolError(OspreyError):
     """The spool cannot be opened, or a write failed; nothing of that write was kept."""
+
+
+class StatusError(OspreyError):
+    """No agent answers at the address of its metrics, or what answers is none."""
 
 
 class UplinkError(OspreyError):

@@ -39,6 +39,11 @@ class Outbox:
         self._changed = threading.Condition()
         self._closed = False
 
+    @property
+    def depth(self) -> int:
+        """Entries that wait."""
+        return len(self._entries)
+
     def put(self, outgoing: Outgoing, *, may_wait: bool) -> None:
         """Add an entry.
 

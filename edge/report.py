@@ -55,6 +55,9 @@ class AgentReport:
         bytes_sent: All messages to the server, serialised.
         uplink: State of the uplink.
         problem: Why the uplink does not work; empty while it does.
+        queued: Selected, and waiting in memory to be written to the spool.
+        backend: What runs the network, one word.
+        precision: Its arithmetic.
         stage_ms: Mean milliseconds of each stage.
         duration_s: Since the agent started.
     """
@@ -73,6 +76,9 @@ class AgentReport:
     bytes_sent: int
     uplink: str
     problem: str
+    queued: int
+    backend: str
+    precision: str
     stage_ms: Mapping[str, float]
     duration_s: float
 

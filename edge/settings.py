@@ -1,7 +1,6 @@
 """Config of an agent: one TOML file, environment variables `OSPREY_EDGE_*`, flags of the command line.
 
-edge_id = "entrance"
-server = "10.0.0.5:7443"
+bundle = "/etc/osprey/entrance.bundle"
 detector = "yolox_nano_416x416.onnx"
 
 [cameras]
@@ -20,11 +19,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.capture import CaptureSettings
 from edge.crops import CropSettings
 from edge.keyframes import KeyframeSettings
+from edge.metrics import MetricsSettings
 from edge.spool import SpoolSettings
 from edge.switches import SwitchSettings
 from edge.tracking import TrackingSettings
@@ -48,8 +48,11 @@ class AgentSettings(Settings):
     """Name of this edge at its site; the host's name by default."""
     cameras: Mapping[str, str] = Field(min_length=1)
     """camid = uri: `rtsp://…`, `webcam:0`, a video file, a folder of pictures, `sim:…`."""
-    server: str
-    """`HOST:PORT` of the central server."""
+    server: str = ""
+    """`HOST:PORT` of the central server; the bundle's by default."""
+    bundle: Path | None = None
+    """File that `osprey-server enroll edge` made: certificates, address, cameras. Without one the server must be on
+    this machine, and is talked to in plain text."""
     release: Path = Field(default_factory=lambda: SHIPPED_RELEASE, validate_default=True)
     """Folder of the release to run; the one shipped with Osprey by default."""
     detector: str = "hog"
@@ -73,6 +76,7 @@ class AgentSettings(Settings):
     spool: SpoolSettings = SpoolSettings()
     crops: CropSettings = CropSettings()
     uplink: UplinkSettings = UplinkSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @field_validator("edge_id")
     @classmethod
@@ -89,10 +93,20 @@ class AgentSettings(Settings):
     @field_validator("server")
     @classmethod
     def _check_server(cls, server: str) -> str:
+        if not server:
+            return server
         host, _, port = server.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError("wanted HOST:PORT")
         return server
+
+    @model_validator(mode="after")
+    def _check_has_server(self) -> AgentSettings:
+        if not self.server and self.bundle is None:
+            raise ValueError(
+                "no server: name a bundle made by 'osprey-server enroll edge', or a server on this machine"
+            )
+        return self
 
     @field_validator("release")
     @classmethod

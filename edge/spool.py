@@ -104,6 +104,16 @@ class Spool:
         """Highest sequence number that the server has acknowledged; 0 when there is none."""
         return self._acked_seq
 
+    def oldest_us(self) -> int | None:
+        """Time of the first observation that waits, microseconds since the Unix epoch; None when none does.
+
+        Raises:
+            SpoolError: The file cannot be read.
+        """
+        with self._guard("read"):
+            row = self._connection.execute("SELECT time_us FROM observations ORDER BY seq LIMIT 1").fetchone()
+        return int(row[0]) if row else None
+
     def append(self, observations: Sequence[Observation], *, space: str) -> int:
         """Store observations in one transaction, and drop the oldest if the file would outgrow its bound.
 

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+from reid.durations import Durations, merged
 
 
 class StageTimes:
-    """Sums the time spent in named stages. One thread writes; any may read."""
+    """Counts the time spent in named stages. One thread writes; any may read."""
 
     def __init__(self) -> None:
-        self._total_s: defaultdict[str, float] = defaultdict(float)
-        self._count: defaultdict[str, int] = defaultdict(int)
+        self._stages: defaultdict[str, Durations] = defaultdict(Durations)
 
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Add the time that the block takes to `stage`."""
-        begin_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._total_s[stage] += time.perf_counter() - begin_s
-            self._count[stage] += 1
+    def measure(self, stage: str) -> AbstractContextManager[None]:
+        """Count the time that the block takes for `stage`."""
+        return self._stages[stage].measure()
+
+    def durations(self) -> dict[str, Durations]:
+        """By stage."""
+        return dict(self._stages)
+
+
+def merged_stages(parts: Iterable[StageTimes]) -> dict[str, Durations]:
+    """The stages of all parts, each as if it had run in one place."""
+    stages: defaultdict[str, list[Durations]] = defaultdict(list)
+    for part in parts:
+        for stage, durations in part.durations().items():
+            stages[stage].append(durations)
+    return {stage: merged(pieces) for stage, pieces in stages.items()}
 
 
 def mean_ms(parts: Iterable[StageTimes]) -> dict[str, float]:
     """Mean milliseconds of one run of each stage, over all parts."""
-    total_s: defaultdict[str, float] = defaultdict(float)
-    count: defaultdict[str, int] = defaultdict(int)
-    for part in parts:
-        for stage, runs in list(part._count.items()):
-            total_s[stage] += part._total_s[stage]
-            count[stage] += runs
-    return {stage: round(1000 * total_s[stage] / runs, 3) for stage, runs in count.items()}
+    stages = {stage: (durations.total_s, durations.count) for stage, durations in merged_stages(parts).items()}
+    return {stage: round(1000 * total_s / count, 3) for stage, (total_s, count) in stages.items() if count}

@@ -28,11 +28,13 @@ from importlib import metadata
 import structlog
 from pydantic import Field
 
+from edge.bundle import Bundle
 from edge.errors import SpoolError, UplinkError
 from edge.send_window import SendWindow
 from edge.spool import Spool, SpoolBatch
 from edge.uplink_stream import StreamEnd, StreamEvent, UplinkStream
 from protos import ingest_pb2
+from reid.errors import CredentialsError
 from reid.retry import Backoff
 from reid.settings import Settings
 from reid.types import PROTOCOL_VERSION, ReleaseRef
@@ -124,6 +126,7 @@ class Uplink:
         settings: Patience.
         clock: Monotonic seconds.
         backoff: Waits between attempts; made from the settings unless given.
+        bundle: Certificates, read again for each stream; None for plain text within this machine.
     """
 
     def __init__(
@@ -135,8 +138,10 @@ class Uplink:
         *,
         clock: Callable[[], float] = time.monotonic,
         backoff: Backoff | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         self._server = server
+        self._bundle = bundle
         self._identity = identity
         self._spool = spool
         self._settings = settings or UplinkSettings()
@@ -155,6 +160,7 @@ class Uplink:
         self._next_attempt_s = clock()
         self._num_sent = self._num_acked = self._num_rejected = self._bytes_closed = self._num_streams = 0
         self._rejected_on_stream = 0
+        self._under_way = 0  # observations sent on this stream and not acknowledged
 
     @property
     def status(self) -> UplinkStatus:
@@ -198,6 +204,10 @@ class Uplink:
                 if number == self._stream_number and event is not None:  # not a wake, not of a former stream
                     self._take(event)
             self._check_patience()
+            if self._bundle is not None:
+                self._bundle.warn_if_ending()
+        except CredentialsError as error:
+            self._end_stream(StreamEnd(str(error), is_fatal=True))
         except (SpoolError, ValueError) as error:  # ValueError: the server broke the rules of the stream
             self._end_stream(StreamEnd(str(error), is_fatal=False))
 
@@ -235,7 +245,11 @@ class Uplink:
         self._changed_at_s = self._clock()
         self._rejected_on_stream = 0
         self._is_closed = False
-        self._stream = UplinkStream(self._server, lambda event: self._inbox.put((number, event)))
+        self._stream = UplinkStream(
+            self._server,
+            lambda event: self._inbox.put((number, event)),
+            self._bundle.read() if self._bundle else None,
+        )
         self._stream.send(ingest_pb2.StreamObservationsRequest(hello=self._hello()))
 
     def _hello(self) -> ingest_pb2.Hello:
@@ -271,6 +285,7 @@ class Uplink:
         windows = min(_MAX_WINDOW_BATCHES, welcome.window_batches)
         self._window = SendWindow(acked_seq=welcome.acked_seq, window_batches=windows)
         self._max_batch = max(1, min(_MAX_BATCH, welcome.max_batch_observations))
+        self._under_way = 0
         self._changed_at_s = self._clock()
         self._num_streams += 1
         self._refusal, self._problem = None, ""
@@ -280,7 +295,10 @@ class Uplink:
         if self._window is None:
             raise ValueError(f"{self._server} acknowledged before its welcome")
         if self._window.acknowledged(message.acked_seq, self._clock()):
-            self._num_acked += self._spool.acknowledge(message.acked_seq)
+            num_deleted = self._spool.acknowledge(message.acked_seq)
+            self._num_acked += num_deleted
+            # Some may have been dropped under way: when nothing is, the count starts afresh.
+            self._under_way = self._under_way - num_deleted if self._window.num_batches else 0
             self._backoff.reset()
         refused = message.rejected - self._rejected_on_stream
         if refused > 0:
@@ -295,13 +313,18 @@ class Uplink:
             batch = self._spool.read_batch(window.last_sent_seq, self._max_batch)
             if batch is None or not window.is_worth_sending(len(batch.observations)):
                 return
+            self._under_way += len(batch.observations)
             stream.send(ingest_pb2.StreamObservationsRequest(batch=self._message(batch)))
             window.sent(batch.observations[-1].seq, self._clock())
             self._num_sent += len(batch.observations)
 
     def _message(self, batch: SpoolBatch) -> ingest_pb2.ObservationBatch:
         observations = [observation_to_proto(spooled, camids=self._camids) for spooled in batch.observations]
-        return ingest_pb2.ObservationBatch(space=batch.space, dim=batch.dim, observations=observations)
+        num_waiting = max(0, self._spool.depth - self._under_way)
+        report = ingest_pb2.SpoolReport(depth=num_waiting, dropped=self._spool.dropped)
+        return ingest_pb2.ObservationBatch(
+            space=batch.space, dim=batch.dim, observations=observations, spool_report=report
+        )
 
     def _check_patience(self) -> None:
         now_s = self._clock()

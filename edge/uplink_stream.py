@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import grpc
 
 from protos import ingest_pb2, ingest_pb2_grpc
+from reid.channel import open_channel
+from reid.credentials import Credentials
 
 _MAX_MESSAGE_BYTES = 4 << 20
 """Both ways; a batch of 32 embeddings of 4096 numbers is 0.3 MiB."""
@@ -62,18 +64,24 @@ class UplinkStream:
 
     Args:
         server: `HOST:PORT`.
+        credentials: What the edge shows; None for plain text within this machine.
         deliver: Takes each response, and at last one `StreamEnd`; called from the stream's own thread.
+
+    Raises:
+        CredentialsError: The certificate has ended.
 
     Attributes:
         bytes_sent: Of all messages handed to gRPC, serialised, without its framing.
     """
 
-    def __init__(self, server: str, deliver: Callable[[StreamEvent], None]) -> None:
+    def __init__(
+        self, server: str, deliver: Callable[[StreamEvent], None], credentials: Credentials | None = None
+    ) -> None:
         self.bytes_sent = 0
         self._server = server
         self._deliver = deliver
         self._outgoing: queue.SimpleQueue[ingest_pb2.StreamObservationsRequest | None] = queue.SimpleQueue()
-        self._channel = grpc.insecure_channel(server, options=_CHANNEL_OPTIONS)
+        self._channel = open_channel(server, credentials, options=_CHANNEL_OPTIONS)
         self._call = ingest_pb2_grpc.IngestServiceStub(self._channel).StreamObservations(self._requests())
         self._reader = threading.Thread(target=self._read, name="uplink-reader", daemon=True)
         self._reader.start()
@@ -116,4 +124,6 @@ class UplinkStream:
         code, details = error.code(), error.details() or "no details"
         if code is grpc.StatusCode.UNIMPLEMENTED:
             details = f"no Osprey server answers there ({details})"
+        if "Socket closed" in details:  # all that gRPC says when the server refuses a certificate
+            details += " (if a server runs there, it may want another bundle, or one of a renewed certificate)"
         return StreamEnd(f"{self._server}: {code.name}: {details}", is_fatal=code in _FATAL_CODES)

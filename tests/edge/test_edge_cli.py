@@ -123,7 +123,7 @@ def test_closed_stderr_stops_nothing(arguments, server):
 
 def test_config_file_is_judged(capsys, tmp_path, tiny_release):
     path = tmp_path / "edge.toml"
-    path.write_text(f'server = "a:1"\nrelease = "{tiny_release.folder}"\n[cameras]\ndoor = "x.mp4"\n')
+    path.write_text(f'server = "127.0.0.1:1"\nrelease = "{tiny_release.folder}"\n[cameras]\ndoor = "x.mp4"\n')
     assert run(capsys, "config", "validate", str(path))[0] == 0
     path.write_text('srever = "a:1"\n[cameras]\ndoor = "x.mp4"\n')
     code, _, err = run(capsys, "config", "validate", str(path))

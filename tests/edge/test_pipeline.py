@@ -125,4 +125,4 @@ def test_failing_model_is_counted_and_the_camera_goes_on(part, kind):
 def test_stages_are_timed():
     bench = Bench(ONE)
     bench.play(1)
-    assert set(bench.pipeline.times._count) == {"detect", "track", "crop", "embed", "rate", "select"}
+    assert set(bench.pipeline.times.durations()) == {"detect", "track", "crop", "embed", "rate", "select"}

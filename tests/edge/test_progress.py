@@ -35,6 +35,9 @@ REPORT = AgentReport(
     bytes_sent=9000,
     uplink="waiting",
     problem="no route",
+    queued=0,
+    backend="onnxruntime",
+    precision="fp32",
     stage_ms={},
     duration_s=1.0,
 )

@@ -1,0 +1,120 @@
+"""What Prometheus reads of an edge. Built when the page is asked for, from the agent's report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from edge.errors import SpoolError
+from edge.report import AgentReport, CameraReport
+from edge.uplink import UplinkState
+from reid.durations import Durations
+from reid.exposition import ExpositionSettings, Families
+
+DEFAULT_LISTEN = "127.0.0.1:9465"
+_FAMILIES = Families("osprey_edge")
+_THERMAL = Path("/sys/class/thermal")
+
+
+class MetricsSettings(ExpositionSettings):
+    """Where Prometheus and `osprey-edge status` read the edge's metrics."""
+
+    listen: str = DEFAULT_LISTEN
+    """IP:PORT of the page http://IP:PORT/metrics, without log-in; port 0 takes a free one, empty turns it off."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EdgeCollector(Collector):
+    """Makes the metric families of one agent; called by the thread of the page.
+
+    Attributes:
+        report: What the agent has done so far.
+        stages: How long each stage of the pipelines took.
+        oldest_us: Time of the oldest observation in the spool, or None; may raise SpoolError.
+        thermal: Folder with the machine's thermal zones.
+    """
+
+    report: Callable[[], AgentReport]
+    stages: Callable[[], Mapping[str, Durations]]
+    oldest_us: Callable[[], int | None]
+    thermal: Path = _THERMAL
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        report = self.report()
+        labels = ("edge_id", "release", "backend", "precision")
+        yield _FAMILIES.info("info", "What runs.", {label: getattr(report, label) for label in labels})
+        yield from _cameras(report.cameras)
+        yield _FAMILIES.histogram("stage_seconds", "One run of a stage.", self.stages(), ["stage"])
+        yield from _observations(report)
+        yield from self._queues(report)
+        yield from _uplink(report)
+        yield _FAMILIES.gauge("temperature_celsius", "Thermal zones.", temperatures(self.thermal), ["zone"])
+        yield _FAMILIES.counter("uptime_seconds", "Since the agent started.", {"": report.duration_s})
+
+    def _queues(self, report: AgentReport) -> Iterator[Metric]:
+        yield _FAMILIES.gauge("outbox_depth", "Observations that wait to be written.", {"": report.queued})
+        yield _FAMILIES.gauge("spool_depth", "Observations that wait for the server.", {"": report.remaining})
+        with suppress(SpoolError):  # the disk's trouble is counted where it costs something
+            oldest_us = self.oldest_us()
+            values = {} if oldest_us is None else {"": oldest_us / 1e6}
+            text = "When the oldest observation in the spool was captured."
+            yield _FAMILIES.gauge("spool_oldest_timestamp_seconds", text, values)
+
+
+def temperatures(thermal: Path) -> dict[str, float]:
+    """Degrees Celsius of the thermal zones that can be read, by zone and type, such as `zone0 cpu-thermal`."""
+    found: dict[str, float] = {}
+    for zone in sorted(thermal.glob("thermal_zone*")):
+        with suppress(OSError, ValueError):  # zones of parts that are off refuse to be read
+            kind = (zone / "type").read_text(encoding="utf-8").strip()
+            found[f"{zone.name.removeprefix('thermal_')} {kind}"] = int((zone / "temp").read_text()) / 1000
+    return found
+
+
+def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
+    for name, text in (
+        ("frames", "Frames that the camera gave."),
+        ("detections", "Persons found, over all frames."),
+        ("too_small", "Persons left out because they were too small to recognise."),
+        ("tracks", "Tracks seen."),
+        ("switches", "Tracks split because they went over to another person."),
+        ("selected", "Observations worth sending."),
+        ("reconnects", "Times that a lost camera came back."),
+    ):
+        values = {camid: getattr(camera, name) for camid, camera in cameras.items()}
+        yield _FAMILIES.counter(name, text, values, ["camid"])
+    up = {camid: not camera.failure for camid, camera in cameras.items()}
+    yield _FAMILIES.gauge("camera_up", "0 while the camera is lost or after it failed.", up, ["camid"])
+    drops = {(camid, why): number for camid, camera in cameras.items() for why, number in _drops(camera).items()}
+    text = "Frames, boxes and embeddings left out, and why; late frames gave way to a newer one."
+    yield _FAMILIES.counter("drops", text, drops, ["camid", "reason"])
+
+
+def _drops(camera: CameraReport) -> dict[str, int]:
+    """What was left out, by reason."""
+    return {"late": camera.dropped, **camera.faults}
+
+
+def _observations(report: AgentReport) -> Iterator[Metric]:
+    for name, text, count in (
+        ("spooled", "Made durable on this machine.", report.spooled),
+        ("sent", "Sent, repeats included.", report.sent),
+        ("acknowledged", "Taken over by the server.", report.acknowledged),
+        ("rejected", "Refused by the server for good.", report.rejected),
+    ):
+        yield _FAMILIES.counter(f"observations_{name}", f"Observations: {text}", {"": count})
+    losses = {"not_written": report.lost, "spool_full": report.spool_dropped}
+    text = "Observations lost, and why; spool_full over the life of the spool."
+    yield _FAMILIES.counter("observations_lost", text, losses, ["reason"])
+
+
+def _uplink(report: AgentReport) -> Iterator[Metric]:
+    yield _FAMILIES.counter("sent_bytes", "All messages to the server, serialised.", {"": report.bytes_sent})
+    states = {state.value: state.value == report.uplink for state in UplinkState}
+    yield _FAMILIES.gauge("uplink_state", "1 for the state the uplink is in.", states, ["state"])

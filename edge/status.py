@@ -1,0 +1,241 @@
+"""How a running agent is: its metrics page read twice, the difference as rates, put into a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from edge.errors import StatusError
+from edge.metrics import DEFAULT_LISTEN
+from reid.durations import quantile_s
+
+DEFAULT_URL = f"http://{DEFAULT_LISTEN}/metrics"
+_PREFIX = "osprey_edge_"
+
+
+@dataclass(frozen=True)
+class Page:
+    """The samples of a metrics page.
+
+    Attributes:
+        samples: Value by name and sorted labels.
+    """
+
+    samples: Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
+
+    def by_labels(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of every sample of this name."""
+        return [(dict(labels), value) for (of, labels), value in self.samples.items() if of == _PREFIX + name]
+
+    def by(self, label: str, name: str) -> dict[str, float]:
+        """Values of a name, by one label."""
+        return {labels[label]: value for labels, value in self.by_labels(name)}
+
+    def value(self, name: str) -> float | None:
+        """The value of a name without labels, or None when there is none at the moment."""
+        return self.samples.get((_PREFIX + name, ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraStatus:
+    """One camera; counts are of this run.
+
+    Attributes:
+        is_up: It is not lost and did not fail.
+        frames: That it gave.
+        frames_per_s: Over the interval.
+        drops: What was left out, by reason.
+        selected: Observations worth sending.
+    """
+
+    is_up: bool
+    frames: int
+    frames_per_s: float
+    drops: Mapping[str, int]
+    selected: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeStatus:
+    """One agent.
+
+    Attributes:
+        edge_id: Its name.
+        release: What it runs.
+        backend: By what.
+        precision: In which arithmetic.
+        uptime_s: Since it started.
+        uplink: State of the uplink.
+        cameras: By camid.
+        stages_ms: Median and 99th percentile of each stage since the start, estimated from buckets.
+        queued: Observations that wait in memory.
+        spool_depth: Observations that wait on the disk.
+        spool_age_s: Since the oldest of these was captured; None when there is none.
+        lost: Observations lost, by reason.
+        acknowledged: Observations taken over by the server.
+        bytes_sent: All messages to the server.
+        bytes_per_s: Over the interval.
+        temperatures_c: By thermal zone; empty where none can be read.
+    """
+
+    edge_id: str
+    release: str
+    backend: str
+    precision: str
+    uptime_s: float
+    uplink: str
+    cameras: Mapping[str, CameraStatus]
+    stages_ms: Mapping[str, tuple[float, float]]
+    queued: int
+    spool_depth: int
+    spool_age_s: float | None
+    lost: Mapping[str, int]
+    acknowledged: int
+    bytes_sent: int
+    bytes_per_s: float
+    temperatures_c: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested dicts of plain values, ready for JSON."""
+        return asdict(self)
+
+
+def read_page(url: str, *, timeout_s: float = 5.0) -> Page:
+    """Fetch the metrics of a running agent.
+
+    Raises:
+        StatusError: Nothing answers, or no agent.
+    """
+    way_out = "is 'osprey-edge run' running there, with this address as its metrics.listen?"
+    if not url.startswith(("http://", "https://")):
+        raise StatusError(f"{url!r} is no address of a metrics page: wanted http://HOST:PORT/metrics")
+    try:
+        with urlopen(url, timeout=timeout_s) as answer:
+            text = answer.read().decode()
+        families = list(text_string_to_metric_families(text))
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise StatusError(f"no metrics at {url} ({reason}): {way_out}") from None
+    samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+    page = Page(samples)
+    if not page.by_labels("info"):
+        raise StatusError(f"{url} answers, but is no agent's metrics page: {way_out}")
+    return page
+
+
+def watch(url: str, *, interval_s: float, sleep: Callable[[float], None] = time.sleep) -> EdgeStatus:
+    """Read an agent's page twice.
+
+    Raises:
+        StatusError: It cannot be read.
+    """
+    former = read_page(url)
+    sleep(interval_s)
+    return to_status(read_page(url), former, now_s=time.time())
+
+
+def to_status(page: Page, former: Page, *, now_s: float) -> EdgeStatus:
+    """Put two pages of one agent into words.
+
+    Args:
+        page: The later one.
+        former: The earlier one.
+        now_s: When the later one was read, seconds since the Unix epoch.
+    """
+    (info, _), *_rest = page.by_labels("info")
+    uptime_s = page.value("uptime_seconds_total") or 0.0
+    between_s = uptime_s - (former.value("uptime_seconds_total") or 0.0)
+    oldest_s = page.value("spool_oldest_timestamp_seconds")
+    bytes_sent, bytes_before = (int(p.value("sent_bytes_total") or 0) for p in (page, former))
+    return EdgeStatus(
+        edge_id=info["edge_id"],
+        release=info["release"],
+        backend=info["backend"],
+        precision=info["precision"],
+        uptime_s=round(uptime_s, 1),
+        uplink=next((state for state, value in page.by("state", "uplink_state").items() if value), "unknown"),
+        cameras=_cameras(page, former, between_s),
+        stages_ms=_stages_ms(page),
+        queued=int(page.value("outbox_depth") or 0),
+        spool_depth=int(page.value("spool_depth") or 0),
+        spool_age_s=None if oldest_s is None else round(now_s - oldest_s, 1),
+        lost={reason: int(number) for reason, number in page.by("reason", "observations_lost_total").items()},
+        acknowledged=int(page.value("observations_acknowledged_total") or 0),
+        bytes_sent=bytes_sent,
+        bytes_per_s=_rate(bytes_sent - bytes_before, between_s),
+        temperatures_c=page.by("zone", "temperature_celsius"),
+    )
+
+
+def status_view(status: EdgeStatus) -> Group:
+    """Draw a status for a terminal."""
+    age = "" if status.spool_age_s is None else f", oldest captured {status.spool_age_s:,.0f} s ago"
+    lines = [
+        f"{status.edge_id} · {status.release} · {status.backend} {status.precision} · up {status.uptime_s:,.0f} s",
+        f"uplink {status.uplink} · {status.acknowledged:,} acknowledged · {status.bytes_sent:,} bytes sent, "
+        f"{status.bytes_per_s:,.0f}/s",
+        f"spool {status.spool_depth:,} waiting{age} · {status.queued:,} in memory · lost: {_listed(status.lost)}",
+        f"temperature: {_listed(status.temperatures_c, 'not readable')}",
+    ]
+    return Group(Text("\n".join(lines)), _camera_table(status), _stage_table(status))
+
+
+def _cameras(page: Page, former: Page, between_s: float) -> dict[str, CameraStatus]:
+    frames, before = page.by("camid", "frames_total"), former.by("camid", "frames_total")
+    selected, up = page.by("camid", "selected_total"), page.by("camid", "camera_up")
+    drops: dict[str, dict[str, int]] = {camid: {} for camid in frames}
+    for labels, number in page.by_labels("drops_total"):
+        drops[labels["camid"]][labels["reason"]] = int(number)
+    return {
+        camid: CameraStatus(
+            is_up=bool(up[camid]),
+            frames=int(number),
+            frames_per_s=_rate(number - before.get(camid, 0.0), between_s),
+            drops=drops[camid],
+            selected=int(selected[camid]),
+        )
+        for camid, number in frames.items()
+    }
+
+
+def _stages_ms(page: Page) -> dict[str, tuple[float, float]]:
+    buckets: dict[str, list[tuple[float, int]]] = {}
+    for labels, count in page.by_labels("stage_seconds_bucket"):
+        buckets.setdefault(labels["stage"], []).append((float(labels["le"]), int(count)))
+    return {
+        stage: (round(1000 * quantile_s(sorted(rows), 0.5), 3), round(1000 * quantile_s(sorted(rows), 0.99), 3))
+        for stage, rows in buckets.items()
+    }
+
+
+def _rate(number: float, between_s: float) -> float:
+    return round(number / between_s, 2) if between_s > 0 else 0.0
+
+
+def _listed(numbers: Mapping[str, float], otherwise: str = "nothing") -> str:
+    return ", ".join(f"{number:g} {name}" for name, number in numbers.items() if number) or otherwise
+
+
+def _camera_table(status: EdgeStatus) -> Table:
+    table = Table("camera", "up", "frames/s", "frames", "left out", "selected", box=None, header_style="bold")
+    for camid, camera in status.cameras.items():
+        up = "yes" if camera.is_up else "no"
+        cells = (f"{camera.frames_per_s:.1f}", f"{camera.frames:,}", _listed(camera.drops), f"{camera.selected:,}")
+        table.add_row(camid, up, *cells)
+    return table
+
+
+def _stage_table(status: EdgeStatus) -> Table:
+    table = Table("stage", "p50 ms", "p99 ms", box=None, header_style="bold")
+    for stage, (median, late) in status.stages_ms.items():
+        table.add_row(stage, f"{median:.2f}", f"{late:.2f}")
+    return table

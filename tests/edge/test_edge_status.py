@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from prometheus_client.registry import Collector
+from rich.console import Console
+
+from edge.cli import main
+from edge.errors import StatusError
+from edge.metrics import EdgeCollector, MetricsSettings
+from edge.report import AgentReport, CameraReport
+from edge.status import Page, read_page, status_view, to_status
+from reid.durations import Durations
+from reid.exposition import Families, exposed
+
+FREE_PORT = MetricsSettings(listen="127.0.0.1:0")
+
+
+def make_report(*, frames: int = 100, bytes_sent: int = 5000, duration_s: float = 10.0) -> AgentReport:
+    camera = CameraReport(
+        frames=frames, dropped=8, detections=60, too_small=0, tracks=4, switches=0, selected=20, reconnects=1,
+        faults={"broken_frame": 2}, failure="",
+    )  # fmt: skip
+    return AgentReport(
+        edge_id="gate", release="tiny 1 (tiny-1-0)", cameras={"door": camera}, spooled=20, lost=1, spool_dropped=3,
+        faults={}, sent=15, acknowledged=12, rejected=0, remaining=8, bytes_sent=bytes_sent, uplink="streaming",
+        problem="", queued=2, backend="onnxruntime", precision="fp32", stage_ms={}, duration_s=duration_s,
+    )  # fmt: skip
+
+
+def make_page(report: AgentReport, tmp_path) -> Page:
+    detect = Durations()
+    for _ in range(10):
+        detect.add(0.02)
+    collector = EdgeCollector(
+        report=lambda: report, stages=lambda: {"detect": detect}, oldest_us=lambda: 1_000_000_000, thermal=tmp_path
+    )
+    with exposed(collector, FREE_PORT) as url:
+        return read_page(url)
+
+
+@pytest.fixture
+def status(tmp_path):
+    former = make_page(make_report(), tmp_path)
+    later = make_page(make_report(frames=150, bytes_sent=9000, duration_s=12.0), tmp_path)
+    return to_status(later, former, now_s=1060.0)
+
+
+def test_rates_are_differences_over_the_agents_own_time(status):
+    assert (status.cameras["door"].frames_per_s, status.bytes_per_s) == (25.0, 2000.0)
+
+
+def test_drops_and_losses_say_why(status):
+    assert status.cameras["door"].drops == {"late": 8, "broken_frame": 2}
+    assert status.lost == {"not_written": 1, "spool_full": 3}
+
+
+def test_spool_and_queues(status):
+    assert (status.queued, status.spool_depth, status.spool_age_s) == (2, 8, 60.0)
+
+
+def test_stage_latencies_are_estimated_from_buckets(status):
+    median_ms, late_ms = status.stages_ms["detect"]
+    assert 10 < median_ms < late_ms <= 25
+
+
+def test_an_agent_that_was_started_again_has_no_negative_rate(tmp_path):
+    before = make_page(make_report(frames=900, duration_s=90.0), tmp_path)
+    after = make_page(make_report(frames=5, duration_s=1.0), tmp_path)
+    assert to_status(after, before, now_s=0.0).cameras["door"].frames_per_s == 0.0
+
+
+def test_view_names_what_an_operator_looks_for(status):
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(status_view(status))
+    for words in ("gate", "uplink streaming", "8 waiting", "8 late, 2 broken_frame", "detect", "temperature"):
+        assert words in captured.get()
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    captured = capsys.readouterr()
+    return ended.value.code or 0, captured.out, captured.err
+
+
+def test_command_prints_json(capsys, tmp_path):
+    collector = EdgeCollector(report=make_report, stages=dict, oldest_us=lambda: None, thermal=tmp_path)
+    with exposed(collector, FREE_PORT) as url:
+        code, out, _ = run(capsys, "status", "--url", url, "--interval", "0.1", "--json")
+    assert (code, json.loads(out)["edge_id"]) == (0, "gate")
+
+
+class Stranger(Collector):
+    def collect(self):
+        yield Families("other").gauge("things", "Text.", {"": 1})
+
+
+def test_page_of_something_else_is_refused():
+    with exposed(Stranger(), FREE_PORT) as url, pytest.raises(StatusError, match="no agent's metrics page"):
+        read_page(url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/metrics", "file:///etc/passwd", "gate:9465"])
+def test_nobody_there_is_one_clear_line(capsys, url):
+    code, _, err = run(capsys, "status", "--url", url)
+    assert code == 2
+    assert url in err
+    assert "Traceback" not in err
