@@ -7,15 +7,28 @@ Names that edges choose (`edge_id`, `camid`, `tracklet_id`) and `person_id`, whi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from reid.types import Box, FloatArray, IntArray
+import numpy as np
+
+from reid.types import BoolArray, Box, FloatArray, IntArray
 
 NO_PERSON = 0
 """Stands for "not assigned yet"; real person_ids start at 1."""
 
 _CAMERA_BITS = 20
 MAX_CAMERAS = 1 << _CAMERA_BITS
+
+
+Role = Literal["operator", "viewer", "system"]
+"""An operator may change identities, a viewer may only look, the system acts by itself."""
+
+
+class Actor(NamedTuple):
+    """Who does something: a person behind a token or certificate, or the server itself."""
+
+    name: str
+    role: Role
 
 
 class Camera(NamedTuple):
@@ -45,6 +58,36 @@ class CameraSpan(NamedTuple):
     camera_key: int
     start_us: int
     end_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where and when to search. Whatever lies in one of the cameras and shares a moment with the span is in it.
+
+    Attributes:
+        camera_keys: Cameras to look in; empty for all.
+        start_us: From when, microseconds since the Unix epoch.
+        end_us: Until when, itself included.
+    """
+
+    camera_keys: frozenset[int] = frozenset()
+    start_us: int = -(1 << 63)
+    end_us: int = (1 << 63) - 1
+
+    @property
+    def is_everything(self) -> bool:
+        """Leaves nothing out."""
+        return self == EVERYTHING
+
+    def covers(self, spans_N3: IntArray) -> BoolArray:
+        """Which spans, rows of (camera_key, start_us, end_us), are in it: (N,) bool."""
+        covered = (spans_N3[:, 1] <= self.end_us) & (spans_N3[:, 2] >= self.start_us)
+        if self.camera_keys:
+            covered &= np.isin(spans_N3[:, 0], list(self.camera_keys))
+        return covered
+
+
+EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +179,19 @@ class PrototypeRef(NamedTuple):
         return cls(prototype_key >> _CAMERA_BITS, prototype_key & (MAX_CAMERAS - 1))
 
 
+def person_ids_of(prototype_keys: IntArray) -> IntArray:
+    """The persons of prototypes, int64 of any shape: `PrototypeRef.from_key` for many at once."""
+    return prototype_keys >> _CAMERA_BITS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonSummary:
-    """What is known of one person, over all of their tracklets."""
+    """What is known of one person, over all of their tracklets.
+
+    Attributes:
+        name: Empty unless an operator gave one.
+        is_provisional: Too little was seen to rest an identity on.
+    """
 
     person_id: int
     camids: tuple[str, ...]
@@ -146,6 +199,8 @@ class PersonSummary:
     num_observations: int
     start_us: int
     end_us: int
+    name: str = ""
+    is_provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +239,9 @@ class EdgeSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """How much is stored."""
+    """How much is stored; `num_persons` are confirmed."""
 
     num_observations: int
     num_tracklets: int
     num_persons: int
+    num_provisional: int = 0

@@ -1,19 +1,23 @@
 """What the server asks of its records, whatever database keeps them.
 
-One writer calls `commit`; any thread may read. A commit is one transaction: all of it is durable, or none of it is.
+One writer calls what changes observations, tracklets and persons; any thread may read, and add to the audit log. A
+change is one transaction: all of it is durable, or none of it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from server.types import (
+    EVERYTHING,
+    Actor,
     Camera,
     CameraSpan,
     EdgeSummary,
     PersonSummary,
+    Scope,
     Spool,
     SpoolState,
     Totals,
@@ -53,6 +57,7 @@ class Changes:
         new_tracklets: As they are at the end of the step.
         changed_tracklets: Likewise, of tracklets stored before.
         new_persons: person_ids.
+        confirmed_persons: Those that are no longer provisional; no harm in saying so twice.
         folded_persons: person_id -> the person_id that goes on in its place.
     """
 
@@ -65,7 +70,130 @@ class Changes:
     new_tracklets: list[Tracklet] = field(default_factory=list)
     changed_tracklets: list[Tracklet] = field(default_factory=list)
     new_persons: list[int] = field(default_factory=list)
+    confirmed_persons: list[int] = field(default_factory=list)
     folded_persons: dict[int, int] = field(default_factory=dict)
+
+
+class Link(NamedTuple):
+    """What an operator, or a sure match, says of two tracklets: one person ("must"), or two ("cannot")."""
+
+    one_tracklet_key: int
+    other_tracklet_key: int
+    kind: Literal["must", "cannot"]
+
+
+class Move(NamedTuple):
+    """A tracklet that changed its person."""
+
+    tracklet_key: int
+    from_person: int
+    to_person: int
+
+
+class Naming(NamedTuple):
+    """A person who got another name; empty for none."""
+
+    person_id: int
+    old_name: str
+    new_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rearrangement:
+    """A change of identities that does not come from a stream; committed whole, as one event of the lineage.
+
+    Attributes:
+        kind: What it is, such as "merge", "split", "undo", "name" or "consolidation".
+        actor: Whose word it is: the name of an `Actor`.
+        time_us: Server's clock.
+        moves: tracklet_key -> the person it belongs to from now on. A tracklet that is already there is no move.
+        new_persons: person_ids made by it.
+        confirmed_persons: person_ids that an operator spoke of: no longer provisional, and never again.
+        folded_persons: person_id -> the person_id that goes on in its place.
+        revived_persons: person_ids that were folded, and go on as themselves again.
+        links: Hold while this event is not undone.
+        withdrawn_events: event_keys that this undoes: marked so, and their links no longer hold. What they moved,
+            folded and named must be put back by the other fields.
+        names: person_id -> new name, empty for none.
+    """
+
+    kind: str
+    actor: str
+    time_us: int
+    moves: Mapping[int, int] = field(default_factory=dict)
+    new_persons: Sequence[int] = ()
+    confirmed_persons: Sequence[int] = ()
+    folded_persons: Mapping[int, int] = field(default_factory=dict)
+    revived_persons: Sequence[int] = ()
+    links: Sequence[Link] = ()
+    withdrawn_events: Sequence[int] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineageEvent:
+    """A `Rearrangement` as it is stored, with what was there before it.
+
+    Attributes:
+        event_key: Rises with every event.
+        time_us: Server's clock.
+        kind: As given.
+        actor: As given.
+        moves: In order of tracklet_key; tracklets deleted since are gone from it.
+        made: person_ids.
+        folded: person_id -> into whom.
+        revived: person_id -> out of whom.
+        namings: Names before and after; both empty once the person is erased.
+        undone_by: event_key of its undoing, or None.
+    """
+
+    event_key: int
+    time_us: int
+    kind: str
+    actor: str
+    moves: tuple[Move, ...] = ()
+    made: tuple[int, ...] = ()
+    folded: Mapping[int, int] = field(default_factory=dict)
+    revived: Mapping[int, int] = field(default_factory=dict)
+    namings: tuple[Naming, ...] = ()
+    undone_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what. Holds ids, never a person's name or picture: it outlives an erasure.
+
+    Attributes:
+        time_us: Server's clock.
+        actor: Who.
+        what: The operation, such as "merge" or "search".
+        subject: What it was done to, such as "persons 3, 7".
+        outcome: "done", or why not.
+    """
+
+    time_us: int
+    actor: Actor
+    what: str
+    subject: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """What a step of retention, or an erasure, took away.
+
+    Attributes:
+        by_space: The tracklets as they were, by their space: memory must let go of them.
+        num_observations: Deleted with them.
+    """
+
+    by_space: Mapping[str, Sequence[Tracklet]]
+    num_observations: int
+
+    @property
+    def tracklets(self) -> list[Tracklet]:
+        """Those of all spaces."""
+        return [tracklet for tracklets in self.by_space.values() for tracklet in tracklets]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +205,14 @@ class Directory:
         spools: State of every spool.
         next_tracklet_key: Larger than every key ever used.
         next_person_id: Larger than every person_id ever used, folded persons included.
+        confirmed_persons: person_ids of living persons who are not provisional.
     """
 
     cameras: Mapping[int, Camera]
     spools: Mapping[Spool, SpoolState]
     next_tracklet_key: int
     next_person_id: int
+    confirmed_persons: frozenset[int] = frozenset()
 
 
 class Records(Protocol):
@@ -107,6 +237,63 @@ class Records(Protocol):
     def find_overlapping(self, spans: Sequence[CameraSpan], space: str) -> list[Tracklet]:
         """All tracklets of this space that share a moment with one of the spans in its camera, each once."""
 
+    def commit_rearrangement(self, rearrangement: Rearrangement) -> int:
+        """Write a change of identities in one transaction.
+
+        Returns:
+            event_key of the lineage event that it became.
+
+        Raises:
+            StorageError: Nothing of it was written: it names a tracklet, person or event that does not exist, an
+                erased person, or an event that is undone already.
+        """
+
+    def read_event(self, event_key: int) -> LineageEvent:
+        """Read one event of the lineage.
+
+        Raises:
+            NotFoundError: There is no such event.
+        """
+
+    def iter_events(self, person_id: int, *, after: int = 0) -> Iterator[LineageEvent]:
+        """Events that made, folded, revived, named, or moved tracklets to or from a person, oldest first.
+
+        For `NO_PERSON`, those of all. Only those with a larger event_key than `after`.
+        """
+
+    def read_links(self) -> list[Link]:
+        """All links that hold, oldest first."""
+
+    def erase_person(self, person_id: int, actor: Actor, time_us: int) -> Deletion:
+        """Delete everything that is kept of a person, and of those folded into them, for ever.
+
+        Observations, tracklets, their links and moves, and names are deleted; an empty row keeps the person_id from
+        being used again, and the audit log says who erased it. Memory must let go of the tracklets.
+
+        Raises:
+            NotFoundError: There is no such person, or they were folded into another, or erased.
+        """
+
+    def delete_tracklets(self, *, before_us: int, limit: int) -> Deletion:
+        """Delete tracklets that were last added to before a moment of the server's clock, with all that hangs on them.
+
+        Args:
+            before_us: Older ones go, oldest first.
+            limit: Most tracklets; fewer were deleted when no more are that old.
+        """
+
+    def delete_views(self, *, before_us: int, limit: int) -> int:
+        """Delete the embeddings of single observations, of tracklets that were last added to before a moment.
+
+        Times, boxes and the pooled embedding of the tracklet stay. Returns the number of tracklets, at most `limit`.
+        """
+
+    def append_audit(self, entry: AuditEntry) -> None:
+        """Add to the audit log; durable when this returns. Any thread may call it."""
+
+    def iter_audit(self, *, since_us: int = 0) -> Iterator[AuditEntry]:
+        """The audit log from a moment on, oldest first."""
+
     def close(self) -> None:
         """Close all connections; safe to call twice."""
 
@@ -114,8 +301,8 @@ class Records(Protocol):
 class Summaries(Protocol):
     """The same store, as operators ask it. Every method may raise StorageError."""
 
-    def list_persons(self, *, after_person_id: int, limit: int) -> list[PersonSummary]:
-        """Living persons with a larger person_id, in order."""
+    def list_persons(self, *, after_person_id: int, limit: int, with_provisional: bool = False) -> list[PersonSummary]:
+        """Living persons with a larger person_id, in order; provisional ones only if they are asked for."""
 
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, PersonSummary]:
         """Those of the persons that exist."""
@@ -123,8 +310,17 @@ class Summaries(Protocol):
     def get_camids(self, camera_keys: Sequence[int]) -> dict[int, str]:
         """Names of cameras."""
 
-    def read_views(self, person_ids: Sequence[int], *, space: str, most_per_person: int) -> Views:
-        """The best views of each person in this space, by quality."""
+    def find_cameras(self, camids: Sequence[str]) -> frozenset[int]:
+        """Keys of the cameras of these names, of all edges.
+
+        Raises:
+            NotFoundError: No edge has a camera of one of the names.
+        """
+
+    def read_views(
+        self, person_ids: Sequence[int], scope: Scope = EVERYTHING, *, space: str, most_per_person: int
+    ) -> Views:
+        """The best views of each person in this space and scope, by quality."""
 
     def iter_summaries(self, *, person_id: int, with_sightings: bool) -> Iterator[TrackletSummary]:
         """Tracklets of one person, or of all for `NO_PERSON`, in order of their start.

@@ -2,9 +2,17 @@
 
 spools        one per spool of an edge: how far it is stored
 cameras       one per camera of an edge
-persons       one per identity ever made; a folded one names its successor, so no person_id is used twice
+persons       one per identity ever made; a folded one names its successor, an erased one stays as an empty row, so
+              that no person_id is used twice
 tracklets     pooled; carries the space of all its observations
-observations  (spool, seq) is the primary key: a repeat cannot be stored twice
+observations  (spool, seq) is the primary key: a repeat cannot be stored twice; an empty embedding has aged out
+lease         one row: which server owns these records; each new owner takes the next token
+audit         who did what, when, and how it ended
+
+identity_events   one per change of identities that did not come from a stream
+identity_moves    the tracklets that an event moved, and from whom to whom
+identity_persons  the persons that an event made, folded, revived or named
+links             what an event says of two tracklets: the same person, or two; holds while the event is not undone
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 metadata = MetaData(
@@ -45,6 +54,7 @@ spools = Table(
     Column("acked_seq", BigInteger, nullable=False),
     Column("num_observations", BigInteger, nullable=False),
     Column("last_seen_us", BigInteger, nullable=False),
+    Column("num_deleted", BigInteger, nullable=False, server_default="0"),  # of num_observations
     UniqueConstraint("edge_id", "spool_id"),
 )
 
@@ -63,6 +73,10 @@ persons = Table(
     Column("person_id", _Key, primary_key=True, autoincrement=False),
     Column("created_us", BigInteger, nullable=False),
     Column("folded_into", BigInteger, ForeignKey("persons.person_id"), nullable=True),
+    Column("name", Text, nullable=True),
+    Column("erased_us", BigInteger, nullable=True),
+    Column("confirmed_us", BigInteger, nullable=True),  # provisional until then
+    Index("ix_persons_folded_into", "folded_into"),
 )
 
 tracklets = Table(
@@ -80,10 +94,12 @@ tracklets = Table(
     Column("embedding_sum", LargeBinary, nullable=False),  # D little-endian float32
     Column("is_closed", Boolean, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
+    Column("has_views", Boolean, nullable=False, server_default=true()),  # its observations still have embeddings
     UniqueConstraint("camera_key", "tracklet_id", "space"),
     Index("ix_tracklets_person_id", "person_id"),
     Index("ix_tracklets_start_us", "start_us"),
     Index("ix_tracklets_camera_key_end_us", "camera_key", "end_us"),
+    Index("ix_tracklets_has_views_updated_us", "has_views", "updated_us"),
 )
 
 observations = Table(
@@ -100,4 +116,73 @@ observations = Table(
     Column("quality", Float, nullable=False),
     Column("embedding", LargeBinary, nullable=False),  # D little-endian halves
     Index("ix_observations_tracklet_key", "tracklet_key"),
+)
+
+identity_events = Table(
+    "identity_events",
+    metadata,
+    Column("event_key", _Key, primary_key=True, autoincrement=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("undone_by", BigInteger, ForeignKey("identity_events.event_key"), nullable=True),
+)
+
+identity_moves = Table(
+    "identity_moves",
+    metadata,
+    Column("event_key", BigInteger, ForeignKey("identity_events.event_key"), primary_key=True, autoincrement=False),
+    Column("tracklet_key", BigInteger, ForeignKey("tracklets.tracklet_key"), primary_key=True, autoincrement=False),
+    Column("from_person", BigInteger, nullable=False),
+    Column("to_person", BigInteger, nullable=False),
+    Index("ix_identity_moves_tracklet_key", "tracklet_key"),
+    Index("ix_identity_moves_from_person", "from_person"),
+    Index("ix_identity_moves_to_person", "to_person"),
+)
+
+identity_persons = Table(
+    "identity_persons",
+    metadata,
+    Column("event_key", BigInteger, ForeignKey("identity_events.event_key"), primary_key=True, autoincrement=False),
+    Column("person_id", BigInteger, ForeignKey("persons.person_id"), primary_key=True, autoincrement=False),
+    Column("change", Text, primary_key=True),  # made, folded, revived or named
+    Column("other_person", BigInteger, nullable=True),  # folded: into whom; revived: out of whom
+    Column("old_name", Text, nullable=True),
+    Column("new_name", Text, nullable=True),
+    Index("ix_identity_persons_person_id", "person_id"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("link_key", _Key, primary_key=True, autoincrement=True),
+    Column("event_key", BigInteger, ForeignKey("identity_events.event_key"), nullable=False),
+    Column("one_tracklet_key", BigInteger, ForeignKey("tracklets.tracklet_key"), nullable=False),
+    Column("other_tracklet_key", BigInteger, ForeignKey("tracklets.tracklet_key"), nullable=False),
+    Column("kind", Text, nullable=False),  # must or cannot
+    Index("ix_links_event_key", "event_key"),
+    Index("ix_links_one_tracklet_key", "one_tracklet_key"),
+    Index("ix_links_other_tracklet_key", "other_tracklet_key"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry_key", _Key, primary_key=True, autoincrement=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Index("ix_audit_time_us", "time_us"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("lease_key", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
 )

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
 
-import numpy as np
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
-from server.storage.database import explained
-from server.storage.records import Changes, Directory
+from server.errors import NotFoundError
+from server.storage.audit import audit_page, write_audit
+from server.storage.bulk import insert_rows
+from server.storage.database import explained, scrub
+from server.storage.erasure import delete_aged, delete_views, erase_person
+from server.storage.lease import Lease
+from server.storage.lineage import confirm_persons, event_page, read_events, read_links, write_rearrangement
+from server.storage.records import (
+    AuditEntry,
+    Changes,
+    Deletion,
+    Directory,
+    LineageEvent,
+    Link,
+    Rearrangement,
+    StoredObservation,
+)
+from server.storage.rows import pooled_values, spool_row, spool_state, to_tracklet
 from server.storage.schema import cameras, observations, persons, spools, tracklets
-from server.types import Camera, CameraSpan, Spool, SpoolState, Tracklet, TrackletName
+from server.types import Actor, Camera, CameraSpan, Spool, Tracklet, TrackletName
 
 _PAGE = 2000
-_FLOAT = np.dtype("<f4")
 
 
 class SqlRecords:
@@ -23,20 +37,22 @@ class SqlRecords:
 
     Args:
         engine: Made by `open_database`; closed with this.
+        lease: Checked in the transaction of every change; without one, nobody else may write to this database.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, lease: Lease | None = None) -> None:
         self._engine = engine
+        self._lease = lease
 
     @explained
     def commit(self, changes: Changes) -> None:
         """See `Records.commit`."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             _write_names(connection, changes)
             _write_persons(connection, changes)
             _write_tracklets(connection, changes)
             if changes.observations:
-                connection.execute(insert(observations), [row._asdict() for row in changes.observations])
+                insert_rows(connection, observations, StoredObservation._fields, changes.observations)
 
     @explained
     def read_directory(self) -> Directory:
@@ -46,11 +62,17 @@ class SqlRecords:
             spool_rows = connection.execute(select(spools)).all()
             last_tracklet = connection.scalar(select(func.max(tracklets.c.tracklet_key)))
             last_person = connection.scalar(select(func.max(persons.c.person_id)))
+            is_confirmed = persons.c.confirmed_us.is_not(None) & persons.c.folded_into.is_(None)
+            confirmed = connection.scalars(
+                select(persons.c.person_id).where(is_confirmed, persons.c.erased_us.is_(None))
+            )
+            confirmed_persons = frozenset(confirmed)
         return Directory(
             cameras={row.camera_key: Camera(row.edge_id, row.camid) for row in camera_rows},
-            spools={Spool(row.edge_id, row.spool_id): _spool_state(row) for row in spool_rows},
+            spools={Spool(row.edge_id, row.spool_id): spool_state(row) for row in spool_rows},
             next_tracklet_key=(last_tracklet or 0) + 1,
             next_person_id=(last_person or 0) + 1,
+            confirmed_persons=confirmed_persons,
         )
 
     def iter_tracklets(self, space: str) -> Iterator[Tracklet]:
@@ -72,7 +94,7 @@ class SqlRecords:
                 in_camera = select(tracklets).where(tracklets.c.camera_key == camera_key, tracklets.c.space == space)
                 for first in range(0, len(tracklet_ids), _PAGE):
                     wanted = tracklets.c.tracklet_id.in_(tracklet_ids[first : first + _PAGE])
-                    found += [_tracklet(row) for row in connection.execute(in_camera.where(wanted))]
+                    found += [to_tracklet(row) for row in connection.execute(in_camera.where(wanted))]
         return found
 
     @explained
@@ -87,19 +109,102 @@ class SqlRecords:
                     tracklets.c.start_us <= span.end_us,
                     tracklets.c.space == space,
                 )
-                found.update((row.tracklet_key, _tracklet(row)) for row in connection.execute(query))
+                found.update((row.tracklet_key, to_tracklet(row)) for row in connection.execute(query))
         return list(found.values())
+
+    @explained
+    def commit_rearrangement(self, rearrangement: Rearrangement) -> int:
+        """See `Records.commit_rearrangement`."""
+        with self._change() as connection:
+            return write_rearrangement(connection, rearrangement)
+
+    @explained
+    def read_event(self, event_key: int) -> LineageEvent:
+        """See `Records.read_event`."""
+        with self._engine.connect() as connection:
+            found = read_events(connection, [event_key])
+        if not found:
+            raise NotFoundError(f"there is no event {event_key} in the lineage of identities")
+        return found[0]
+
+    def iter_events(self, person_id: int, *, after: int = 0) -> Iterator[LineageEvent]:
+        """See `Records.iter_events`."""
+        last_key = after
+        while page := self._event_page(person_id, after=last_key):
+            yield from page
+            last_key = page[-1].event_key
+
+    @explained
+    def read_links(self) -> list[Link]:
+        """See `Records.read_links`."""
+        with self._engine.connect() as connection:
+            return read_links(connection)
+
+    @explained
+    def erase_person(self, person_id: int, actor: Actor, time_us: int) -> Deletion:
+        """See `Records.erase_person`."""
+        with self._change() as connection:
+            deletion = erase_person(connection, person_id, time_us=time_us)
+            entry = AuditEntry(
+                time_us=time_us, actor=actor, what="erase", subject=f"person {person_id}", outcome="done"
+            )
+            write_audit(connection, entry)
+        scrub(self._engine)
+        return deletion
+
+    @explained
+    def delete_tracklets(self, *, before_us: int, limit: int) -> Deletion:
+        """See `Records.delete_tracklets`."""
+        with self._change() as connection:
+            return delete_aged(connection, before_us=before_us, limit=limit)
+
+    @explained
+    def delete_views(self, *, before_us: int, limit: int) -> int:
+        """See `Records.delete_views`."""
+        with self._change() as connection:
+            return delete_views(connection, before_us=before_us, limit=limit)
+
+    @explained
+    def append_audit(self, entry: AuditEntry) -> None:
+        """See `Records.append_audit`."""
+        with self._engine.begin() as connection:
+            write_audit(connection, entry)
+
+    def iter_audit(self, *, since_us: int = 0) -> Iterator[AuditEntry]:
+        """See `Records.iter_audit`."""
+        last_key = 0
+        while page := self._audit_page(since_us, after=last_key):
+            yield from (entry for _, entry in page)
+            last_key = page[-1][0]
 
     def close(self) -> None:
         """See `Records.close`."""
         self._engine.dispose()
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        """A transaction that is rolled back when another server took over."""
+        with self._engine.begin() as connection:
+            if self._lease is not None:
+                self._lease.check(connection)
+            yield connection
+
+    @explained
+    def _audit_page(self, since_us: int, *, after: int) -> list[tuple[int, AuditEntry]]:
+        with self._engine.connect() as connection:
+            return audit_page(connection, since_us=since_us, after=after)
+
+    @explained
+    def _event_page(self, person_id: int, *, after: int) -> list[LineageEvent]:
+        with self._engine.connect() as connection:
+            return event_page(connection, person_id, after=after)
 
     @explained
     def _tracklet_page(self, space: str, *, after: int) -> list[Tracklet]:
         query = select(tracklets).where(tracklets.c.space == space, tracklets.c.tracklet_key > after)
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(tracklets.c.tracklet_key).limit(_PAGE)).all()
-        return [_tracklet(row) for row in rows]
+        return [to_tracklet(row) for row in rows]
 
 
 def _write_names(connection: Connection, changes: Changes) -> None:
@@ -107,7 +212,7 @@ def _write_names(connection: Connection, changes: Changes) -> None:
         rows = [{"camera_key": key, **camera._asdict()} for key, camera in changes.new_cameras.items()]
         connection.execute(insert(cameras), rows)
     if changes.new_spools:
-        connection.execute(insert(spools), [_spool_row(*item) for item in changes.new_spools.items()])
+        connection.execute(insert(spools), [spool_row(*item) for item in changes.new_spools.items()])
     if changes.changed_spools:
         query = update(spools).where(spools.c.spool_key == bindparam("key"))
         values = ("acked_seq", "num_observations", "last_seen_us")
@@ -122,6 +227,7 @@ def _write_persons(connection: Connection, changes: Changes) -> None:
     if changes.new_persons:
         rows = [{"person_id": person_id, "created_us": changes.time_us} for person_id in changes.new_persons]
         connection.execute(insert(persons), rows)
+    confirm_persons(connection, changes.confirmed_persons, time_us=changes.time_us)
     if changes.folded_persons:
         query = update(persons).where(persons.c.person_id == bindparam("folded")).values(folded_into=bindparam("into"))
         connection.execute(query, [{"folded": key, "into": into} for key, into in changes.folded_persons.items()])
@@ -133,61 +239,11 @@ def _write_tracklets(connection: Connection, changes: Changes) -> None:
             {"camera_key": t.camera_key, "tracklet_id": t.tracklet_id, "space": changes.space}
             for t in changes.new_tracklets
         ]
-        rows = [{**a, **_pooled_values(t)} for a, t in zip(fixed, changes.new_tracklets, strict=True)]
+        rows = [{**a, **pooled_values(t)} for a, t in zip(fixed, changes.new_tracklets, strict=True)]
         connection.execute(insert(tracklets), rows)
     if changes.changed_tracklets:
-        rows = [_pooled_values(tracklet) for tracklet in changes.changed_tracklets]
+        rows = [pooled_values(tracklet) for tracklet in changes.changed_tracklets]
         for row in rows:
             row["key"] = row.pop("tracklet_key")
         query = update(tracklets).where(tracklets.c.tracklet_key == bindparam("key"))
         connection.execute(query.values({name: bindparam(name) for name in rows[0] if name != "key"}), rows)
-
-
-def _pooled_values(tracklet: Tracklet) -> dict[str, Any]:
-    """The columns that change as a tracklet grows, and its key."""
-    return {
-        "tracklet_key": tracklet.tracklet_key,
-        "person_id": tracklet.person_id,
-        "start_us": tracklet.start_us,
-        "end_us": tracklet.end_us,
-        "num_observations": tracklet.num_observations,
-        "weight": tracklet.weight,
-        "embedding_sum": tracklet.embedding_sum.astype(_FLOAT, copy=False).tobytes(),
-        "is_closed": tracklet.is_closed,
-        "updated_us": tracklet.updated_us,
-    }
-
-
-def _tracklet(row: Row[Any]) -> Tracklet:
-    return Tracklet(
-        tracklet_key=row.tracklet_key,
-        camera_key=row.camera_key,
-        tracklet_id=row.tracklet_id,
-        start_us=row.start_us,
-        end_us=row.end_us,
-        num_observations=row.num_observations,
-        weight=row.weight,
-        embedding_sum=np.frombuffer(row.embedding_sum, dtype=_FLOAT).astype(np.float32),
-        person_id=row.person_id,
-        is_closed=row.is_closed,
-        updated_us=row.updated_us,
-    )
-
-
-def _spool_row(spool: Spool, state: SpoolState) -> dict[str, Any]:
-    return {
-        **spool._asdict(),
-        "spool_key": state.spool_key,
-        "acked_seq": state.acked_seq,
-        "num_observations": state.num_observations,
-        "last_seen_us": state.last_seen_us,
-    }
-
-
-def _spool_state(row: Row[Any]) -> SpoolState:
-    return SpoolState(
-        spool_key=row.spool_key,
-        acked_seq=row.acked_seq,
-        num_observations=row.num_observations,
-        last_seen_us=row.last_seen_us,
-    )

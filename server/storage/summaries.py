@@ -7,13 +7,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select
 
 from reid.types import Box
 from server.errors import NotFoundError
 from server.storage.database import explained
 from server.storage.schema import cameras, observations, persons, spools, tracklets
-from server.types import NO_PERSON, Camera, EdgeSummary, PersonSummary, Sighting, Totals, TrackletSummary, Views
+from server.types import (
+    EVERYTHING,
+    NO_PERSON,
+    Camera,
+    EdgeSummary,
+    PersonSummary,
+    Scope,
+    Sighting,
+    Totals,
+    TrackletSummary,
+    Views,
+)
 
 _PAGE = 500
 
@@ -29,11 +40,11 @@ class SqlSummaries:
         self._engine = engine
 
     @explained
-    def list_persons(self, *, after_person_id: int, limit: int) -> list[PersonSummary]:
+    def list_persons(self, *, after_person_id: int, limit: int, with_provisional: bool = False) -> list[PersonSummary]:
         """See `Summaries.list_persons`."""
-        living = select(persons.c.person_id).where(
-            persons.c.person_id > after_person_id, persons.c.folded_into.is_(None)
-        )
+        living = select(persons.c.person_id).where(persons.c.person_id > after_person_id, _is_living())
+        if not with_provisional:
+            living = living.where(persons.c.confirmed_us.is_not(None))
         page = living.order_by(persons.c.person_id).limit(limit).subquery()
         with self._engine.connect() as connection:
             # One statement, one state of the records: a person folded meanwhile would leave the page short.
@@ -53,14 +64,27 @@ class SqlSummaries:
             return {row.camera_key: row.camid for row in connection.execute(query)}
 
     @explained
-    def read_views(self, person_ids: Sequence[int], *, space: str, most_per_person: int) -> Views:
+    def find_cameras(self, camids: Sequence[str]) -> frozenset[int]:
+        """See `Summaries.find_cameras`."""
+        query = select(cameras.c.camera_key, cameras.c.camid).where(cameras.c.camid.in_(camids))
+        with self._engine.connect() as connection:
+            keys = {row.camera_key: row.camid for row in connection.execute(query)}
+        if missing := sorted(set(camids) - set(keys.values())):
+            raise NotFoundError(f"there is no camera {missing[0]!r}: 'osprey-server status' lists those there are")
+        return frozenset(keys)
+
+    @explained
+    def read_views(
+        self, person_ids: Sequence[int], scope: Scope = EVERYTHING, *, space: str, most_per_person: int
+    ) -> Views:
         """See `Summaries.read_views`."""
         columns = tracklets.c.person_id, tracklets.c.camera_key, observations.c.embedding
         place = func.row_number().over(partition_by=tracklets.c.person_id, order_by=observations.c.quality.desc())
         ranked = (
             select(*columns, place.label("place"))
             .join(observations, observations.c.tracklet_key == tracklets.c.tracklet_key)
-            .where(tracklets.c.person_id.in_(person_ids), tracklets.c.space == space)
+            .where(tracklets.c.person_id.in_(person_ids), tracklets.c.space == space, tracklets.c.has_views)
+            .where(func.length(observations.c.embedding) > 0, *_within(scope))
             .subquery()
         )
         query = select(ranked).where(ranked.c.place <= most_per_person)
@@ -99,12 +123,15 @@ class SqlSummaries:
     @explained
     def totals(self) -> Totals:
         """See `Summaries.totals`."""
-        living = select(func.count()).select_from(persons).where(persons.c.folded_into.is_(None))
+        living = select(func.count(), func.count(persons.c.confirmed_us)).select_from(persons).where(_is_living())
+        kept = select(func.sum(spools.c.num_observations - spools.c.num_deleted))
         with self._engine.connect() as connection:
+            num_living, num_confirmed = connection.execute(living).one()
             return Totals(
-                num_observations=int(connection.scalar(select(func.sum(spools.c.num_observations))) or 0),
+                num_observations=int(connection.scalar(kept) or 0),
                 num_tracklets=connection.scalar(select(func.count()).select_from(tracklets)) or 0,
-                num_persons=connection.scalar(living) or 0,
+                num_persons=num_confirmed,
+                num_provisional=num_living - num_confirmed,
             )
 
     @explained
@@ -116,6 +143,21 @@ class SqlSummaries:
             rows = connection.execute(_tracklet_query(person_id, after)).all()
             sightings = _sightings(connection, [row.tracklet_key for row in rows]) if with_sightings else {}
         return [(row.tracklet_key, _tracklet_summary(row, sightings.get(row.tracklet_key, ()))) for row in rows]
+
+
+def _is_living() -> ColumnElement[bool]:
+    """Of persons who were not folded, and of whom something is left."""
+    return persons.c.folded_into.is_(None) & exists().where(tracklets.c.person_id == persons.c.person_id)
+
+
+def _within(scope: Scope) -> list[ColumnElement[bool]]:
+    """Conditions on single observations."""
+    if scope.is_everything:
+        return []
+    conditions: list[ColumnElement[bool]] = [observations.c.time_us.between(scope.start_us, scope.end_us)]
+    if scope.camera_keys:
+        conditions.append(tracklets.c.camera_key.in_(scope.camera_keys))
+    return conditions
 
 
 def _tracklet_query(person_id: int, after: tuple[int, int] | None) -> Select[Any]:
@@ -144,6 +186,8 @@ def _summarise(connection: Connection, is_wanted: ColumnElement[bool]) -> dict[i
     query = (
         select(
             tracklets.c.person_id,
+            persons.c.name,
+            persons.c.confirmed_us,
             cameras.c.camid,
             func.count().label("num_tracklets"),
             func.sum(tracklets.c.num_observations).label("num_observations"),
@@ -151,8 +195,9 @@ def _summarise(connection: Connection, is_wanted: ColumnElement[bool]) -> dict[i
             func.max(tracklets.c.end_us).label("end_us"),
         )
         .join(cameras, cameras.c.camera_key == tracklets.c.camera_key)
+        .join(persons, persons.c.person_id == tracklets.c.person_id)
         .where(is_wanted)
-        .group_by(tracklets.c.person_id, cameras.c.camid)
+        .group_by(tracklets.c.person_id, persons.c.name, persons.c.confirmed_us, cameras.c.camid)
         .order_by(tracklets.c.person_id, cameras.c.camid)
     )
     by_person: defaultdict[int, list[Row[Any]]] = defaultdict(list)
@@ -164,6 +209,8 @@ def _summarise(connection: Connection, is_wanted: ColumnElement[bool]) -> dict[i
 def _person_summary(person_id: int, rows: Sequence[Row[Any]]) -> PersonSummary:
     return PersonSummary(
         person_id=person_id,
+        name=rows[0].name or "",
+        is_provisional=rows[0].confirmed_us is None,
         camids=tuple(row.camid for row in rows),
         num_tracklets=sum(row.num_tracklets for row in rows),
         num_observations=int(sum(row.num_observations for row in rows)),
@@ -202,7 +249,7 @@ def _edge_summary(edge_id: str, rows: Sequence[Row[Any]], camids: Sequence[str])
     """Of one edge's spools, the one seen last at the end."""
     return EdgeSummary(
         edge_id=edge_id,
-        num_observations=sum(row.num_observations for row in rows),
+        num_observations=sum(row.num_observations - row.num_deleted for row in rows),
         acked_seq=rows[-1].acked_seq,
         last_seen_us=rows[-1].last_seen_us,
         camids=tuple(camids),

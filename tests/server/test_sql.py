@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes_stream import SERVED, ServerParts, look
+from fakes_stream import SERVED, look
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from server.errors import StorageError
@@ -53,9 +53,10 @@ def first_changes() -> Changes:
 
 
 @pytest.fixture
-def records(parts: ServerParts) -> SqlRecords:
-    parts.records.commit(first_changes())
-    return parts.records
+def records(engine: Engine) -> SqlRecords:
+    records = SqlRecords(engine)
+    records.commit(first_changes())
+    return records
 
 
 def test_what_was_committed_is_read_back(records: SqlRecords) -> None:
@@ -80,7 +81,7 @@ def test_changed_rows_replace_the_old_ones(records: SqlRecords) -> None:
 
 def test_a_repeated_observation_fails_the_whole_commit(records: SqlRecords) -> None:
     changes = Changes(space=SERVED.space, time_us=9, observations=[row(2)], new_persons=[2])
-    with pytest.raises(StorageError, match="commit failed: UNIQUE constraint"):
+    with pytest.raises(StorageError, match=r"(?i)commit failed: .*unique constraint"):
         records.commit(changes)
     assert records.read_directory().next_person_id == 2
 
@@ -106,7 +107,8 @@ def test_tracklets_are_found_by_a_moment_that_they_share(records: SqlRecords) ->
     assert records.find_overlapping([CameraSpan(1, 0, 99)], "other") == []
 
 
-def test_finding_tracklets_reads_only_those(records: SqlRecords) -> None:
+def test_finding_tracklets_reads_only_those(tmp_path: Path) -> None:
+    records = SqlRecords(open_database(StorageSettings(), data=tmp_path))
     plans: list[str] = []
 
     def explain(connection: Connection, _: object, statement: str, values: tuple[Any, ...], *__: object) -> None:
@@ -119,6 +121,7 @@ def test_finding_tracklets_reads_only_those(records: SqlRecords) -> None:
     records.find_overlapping([CameraSpan(1, 0, 9)], SERVED.space)
     assert len(plans) == 3
     assert all(plan.startswith("SEARCH tracklets USING INDEX") for plan in plans)
+    records.close()
 
 
 def test_all_tracklets_come_once_over_many_pages(records: SqlRecords, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +143,24 @@ def test_a_locked_database_is_an_error_and_then_works_again(tmp_path: Path) -> N
     records.commit(first_changes())
     records.close()
     other.dispose()
+
+
+def test_a_full_disk_is_an_error_and_the_commit_works_once_there_is_room(tmp_path: Path) -> None:
+    engine = open_database(StorageSettings(), data=tmp_path)
+    records = SqlRecords(engine)
+    records.commit(first_changes())
+    bulky = [row(seq)._replace(embedding=bytes(1024)) for seq in range(3, 500)]
+    with engine.connect() as connection:  # the pool's only connection, so that the commit gets it too
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
+    with pytest.raises(StorageError, match="commit failed: database or disk is full"):
+        records.commit(Changes(space=SERVED.space, time_us=9, observations=bulky))
+    assert stored(engine) == [1, 2]
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=100000")
+    records.commit(Changes(space=SERVED.space, time_us=9, observations=bulky))
+    assert stored(engine) == list(range(1, 500))
+    records.close()
 
 
 COMMITTER = """

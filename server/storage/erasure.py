@@ -1,0 +1,120 @@
+"""Deleting for good: what aged out, and everything of a person who is to be erased.
+
+A tracklet goes with its observations, links and moves. Persons stay as rows, so that no person_id is used twice, and
+lose their names when nothing else is left of them. Spools count what was deleted of them, since sequence numbers that
+were acknowledged stay so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
+
+from server.errors import NotFoundError
+from server.storage.records import Deletion
+from server.storage.rows import pages, to_tracklet
+from server.storage.schema import identity_moves, identity_persons, links, observations, persons, spools, tracklets
+from server.types import Tracklet
+
+
+def delete_aged(connection: Connection, *, before_us: int, limit: int) -> Deletion:
+    """See `Records.delete_tracklets`."""
+    found: list[Row[Any]] = []
+    for has_views in (False, True):  # one after the other: each reads the index in order, and no further than needed
+        query = (
+            select(tracklets)
+            .where(tracklets.c.has_views == has_views, tracklets.c.updated_us < before_us)
+            .order_by(tracklets.c.updated_us)
+            .limit(limit - len(found))
+        )
+        found += connection.execute(query).all()
+    deletion = _delete(connection, found)
+    _forget_names(connection, {row.person_id for row in found})
+    return deletion
+
+
+def delete_views(connection: Connection, *, before_us: int, limit: int) -> int:
+    """See `Records.delete_views`."""
+    query = (
+        select(tracklets.c.tracklet_key)
+        .where(tracklets.c.has_views, tracklets.c.updated_us < before_us)
+        .order_by(tracklets.c.updated_us)
+        .limit(limit)
+    )
+    aged = connection.scalars(query).all()
+    for page in pages(aged):
+        connection.execute(update(observations).where(observations.c.tracklet_key.in_(page)).values(embedding=b""))
+        connection.execute(update(tracklets).where(tracklets.c.tracklet_key.in_(page)).values(has_views=False))
+    return len(aged)
+
+
+def erase_person(connection: Connection, person_id: int, *, time_us: int) -> Deletion:
+    """Delete all of a person, and of those folded into them; see `Records.erase_person`."""
+    _check_erasable(connection, person_id)
+    person_ids = _with_folded(connection, person_id)
+    found: list[Row[Any]] = []
+    for page in pages(person_ids):
+        found += connection.execute(select(tracklets).where(tracklets.c.person_id.in_(page))).all()
+    deletion = _delete(connection, found)
+    for page in pages(person_ids):
+        connection.execute(update(persons).where(persons.c.person_id.in_(page)).values(erased_us=time_us))
+    _forget_names(connection, person_ids)
+    return deletion
+
+
+def _check_erasable(connection: Connection, person_id: int) -> None:
+    row = connection.execute(select(persons).where(persons.c.person_id == person_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no person {person_id}: 'osprey-server persons' lists those there are")
+    if row.erased_us is not None:
+        raise NotFoundError(f"person {person_id} was erased before")
+    if row.folded_into is not None:
+        raise NotFoundError(f"person {person_id} goes on as person {row.folded_into}: erase that one")
+
+
+def _with_folded(connection: Connection, person_id: int) -> list[int]:
+    """A person, those folded into them, those folded into these, and so on."""
+    found, new = [person_id], [person_id]
+    while new:
+        query = select(persons.c.person_id).where(persons.c.folded_into.in_(new))
+        new = [key for key in connection.scalars(query) if key not in found]
+        found += new
+    return found
+
+
+def _delete(connection: Connection, found: Sequence[Row[Any]]) -> Deletion:
+    """Delete tracklets, given as their rows, with all that hangs on them."""
+    deleted: Counter[int] = Counter()
+    by_space: defaultdict[str, list[Tracklet]] = defaultdict(list)
+    for row in found:
+        by_space[row.space].append(to_tracklet(row))
+    for page in pages([row.tracklet_key for row in found]):
+        mine = observations.c.tracklet_key.in_(page)
+        counts = select(observations.c.spool_key, func.count().label("num")).where(mine)
+        deleted.update(
+            {row.spool_key: row.num for row in connection.execute(counts.group_by(observations.c.spool_key))}
+        )
+        connection.execute(delete(observations).where(mine))
+        connection.execute(delete(identity_moves).where(identity_moves.c.tracklet_key.in_(page)))
+        connection.execute(
+            delete(links).where(or_(links.c.one_tracklet_key.in_(page), links.c.other_tracklet_key.in_(page)))
+        )
+        connection.execute(delete(tracklets).where(tracklets.c.tracklet_key.in_(page)))
+    for spool_key, count in deleted.items():
+        more = update(spools).where(spools.c.spool_key == spool_key)
+        connection.execute(more.values(num_deleted=spools.c.num_deleted + count))
+    return Deletion(by_space=by_space, num_observations=deleted.total())
+
+
+def _forget_names(connection: Connection, person_ids: Iterable[int]) -> None:
+    """Delete the names, old ones too, of those persons who have no tracklet left."""
+    has_tracklet = exists().where(tracklets.c.person_id == persons.c.person_id)
+    for page in pages(sorted(person_ids)):
+        query = select(persons.c.person_id).where(persons.c.person_id.in_(page), ~has_tracklet)
+        bare = connection.scalars(query).all()
+        connection.execute(update(persons).where(persons.c.person_id.in_(bare)).values(name=None))
+        mine = identity_persons.c.person_id.in_(bare)
+        connection.execute(update(identity_persons).where(mine).values(old_name=None, new_name=None))
