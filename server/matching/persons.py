@@ -1,19 +1,27 @@
-"""Persons as the matcher holds them: members in time, and one prototype per camera.
+"""Persons as the matcher holds them: members in time, one prototype per camera to search, and one mean to compare.
 
 A prototype is the unit mean of a person's tracklets in one camera, young ones counting less. Its sum is kept, and
 changed by adding and taking away tracklets: a tracklet must be taken away with the very values it was added with, so
-detach it, pool, attach it again.
+detach it, pool, attach it again. The mean is over all cameras, without what is common to each camera (`camera_means`):
+one mean attracts fewer strangers than the nearest of several prototypes.
+
+A person is *provisional* until their tracklets together hold enough to rest an identity on (`MaturitySettings`), or an
+operator speaks of them; from then on they are confirmed, whatever becomes of the tracklets. A tracklet may join a
+provisional person only if both together show somebody clearly: poor crops do not gather others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from reid.types import FloatArray
+from server.matching.camera_means import CameraMeans
+from server.matching.links import LinkBook
 from server.matching.tracklets import MaturitySettings, mean_embedding, overlap, share, unit
-from server.types import NO_PERSON, PrototypeRef, Tracklet
+from server.types import NO_PERSON, CameraSpan, PrototypeRef, Tracklet
 
 
 @dataclass(slots=True)
@@ -22,11 +30,17 @@ class _Presence:
 
     Attributes:
         vector_sum: (D,) float32, behind the prototype.
+        weight: Sum of the shares in it.
         num_tracklets: How many are in the sum.
+        start_us: Start of its earliest tracklet.
+        end_us: End of its latest tracklet; like a person's, the span only grows.
         recent: Those still in memory, by key.
     """
 
     vector_sum: FloatArray
+    start_us: int
+    end_us: int
+    weight: float = 0.0
     num_tracklets: int = 0
     recent: dict[int, Tracklet] = field(default_factory=dict)
 
@@ -38,24 +52,43 @@ class _Person:
     Attributes:
         first_us: Start of its earliest tracklet.
         last_us: End of its latest tracklet; the span only grows while the process lives.
+        last_camera_key: Where that was.
+        num_observations: Of all tracklets.
+        weight: Sum of their weights.
         cameras: By camera_key.
+        mean: (D,) float32 of unit norm, or None when it must be computed anew.
+        mean_version: Of the camera means that went into it.
     """
 
     first_us: int
     last_us: int
+    last_camera_key: int
+    num_observations: int = 0
+    weight: float = 0.0
     cameras: dict[int, _Presence] = field(default_factory=dict)
+    mean: FloatArray | None = None
+    mean_version: int = 0
 
 
 class PersonBook:
     """All persons of one space.
 
     Args:
-        maturity: How much young tracklets count.
+        maturity: How much young tracklets count, and who is provisional.
+        camera_prior: See `CameraMeans`.
+
+    Attributes:
+        links: What operators said of tracklets.
+        camera_means: Of all tracklets that have persons.
     """
 
-    def __init__(self, maturity: MaturitySettings) -> None:
+    def __init__(self, maturity: MaturitySettings, *, camera_prior: float) -> None:
+        self.links = LinkBook()
+        self.camera_means = CameraMeans(prior=camera_prior)
         self._maturity = maturity
         self._persons: dict[int, _Person] = {}
+        self._confirmed: set[int] = set()
+        self._grown: set[int] = set()  # to be confirmed, if they are there and it is enough
         self._changed: set[PrototypeRef] = set()
 
     def __contains__(self, person_id: int) -> bool:
@@ -67,6 +100,19 @@ class PersonBook:
         """How many there are."""
         return len(self._persons)
 
+    @property
+    def num_confirmed(self) -> int:
+        """How many of them are confirmed."""
+        return len(self._confirmed)
+
+    def is_confirmed(self, person_id: int) -> bool:
+        """True for a person who is not provisional. Any thread may ask."""
+        return person_id in self._confirmed
+
+    def confirm(self, person_ids: Iterable[int]) -> None:
+        """Take note that persons are confirmed, as the records say; those who are not here are passed over."""
+        self._confirmed.update(person_id for person_id in person_ids if person_id in self._persons)
+
     def attach(self, tracklet: Tracklet, person_id: int) -> None:
         """Make a tracklet that belongs to nobody a member of a person, who is new or not."""
         assert tracklet.person_id == NO_PERSON, f"tracklet {tracklet.tracklet_key} belongs to {tracklet.person_id}"
@@ -77,17 +123,28 @@ class PersonBook:
         """Count a tracklet for the person it names; a recent one is also compared in time from now on."""
         person = self._persons.get(tracklet.person_id)
         if person is None:
-            person = self._persons[tracklet.person_id] = _Person(tracklet.start_us, tracklet.end_us)
+            person = self._persons[tracklet.person_id] = _Person(
+                tracklet.start_us, tracklet.end_us, tracklet.camera_key
+            )
+        self._weigh(person, tracklet, 1)
         person.first_us = min(person.first_us, tracklet.start_us)
-        person.last_us = max(person.last_us, tracklet.end_us)
+        if tracklet.end_us >= person.last_us:
+            person.last_us, person.last_camera_key = tracklet.end_us, tracklet.camera_key
+        person.mean = None
         presence = person.cameras.get(tracklet.camera_key)
         if presence is None:
-            presence = person.cameras[tracklet.camera_key] = _Presence(np.zeros_like(tracklet.embedding_sum))
-        presence.vector_sum += self._contribution(tracklet)
-        presence.num_tracklets += 1
+            presence = person.cameras[tracklet.camera_key] = _Presence(
+                np.zeros_like(tracklet.embedding_sum), tracklet.start_us, tracklet.end_us
+            )
+        presence.start_us = min(presence.start_us, tracklet.start_us)
+        presence.end_us = max(presence.end_us, tracklet.end_us)
+        self._count(presence, tracklet, 1)
         if is_recent:
             presence.recent[tracklet.tracklet_key] = tracklet
+        if tracklet.person_id not in self._confirmed:
+            self._grown.add(tracklet.person_id)
         self._changed.add(PrototypeRef(tracklet.person_id, tracklet.camera_key))
+        self.links.follow(tracklet)
 
     def detach(self, tracklet: Tracklet) -> int:
         """Take a tracklet out of its person, who is gone when it was the last.
@@ -99,14 +156,25 @@ class PersonBook:
         person = self._persons[person_id]
         presence = person.cameras[tracklet.camera_key]
         presence.recent.pop(tracklet.tracklet_key, None)
-        presence.vector_sum -= self._contribution(tracklet)
-        presence.num_tracklets -= 1
+        self._count(presence, tracklet, -1)
+        self._weigh(person, tracklet, -1)
+        person.mean = None
         if presence.num_tracklets == 0:
             del person.cameras[tracklet.camera_key]
         if not person.cameras:
             del self._persons[person_id]
         self._changed.add(PrototypeRef(person_id, tracklet.camera_key))
+        self.links.follow(tracklet)
         return person_id
+
+    def move(self, tracklet: Tracklet, person_id: int, *, is_recent: bool) -> None:
+        """Give a tracklet of one person to another, or note anew where it is."""
+        if tracklet.person_id == person_id:
+            self.links.follow(tracklet)
+            return
+        self.detach(tracklet)
+        tracklet.person_id = person_id
+        self.load(tracklet, is_recent=is_recent)
 
     def forget(self, tracklet: Tracklet) -> None:
         """Take a tracklet out of memory, so that it is no `rival`; it still counts for its person."""
@@ -123,15 +191,46 @@ class PersonBook:
             return None
         return next((other for other in presence.recent.values() if overlap(tracklet, other)), None)
 
+    def may_gather(self, tracklet: Tracklet, person_id: int) -> bool:
+        """True if the person is confirmed, or is clear together with this tracklet, which is not theirs."""
+        person = self._persons[person_id]
+        num_observations = person.num_observations + tracklet.num_observations
+        is_clear = self._maturity.is_clear(num_observations, person.weight + tracklet.weight)
+        return is_clear or person_id in self._confirmed
+
     def gap_us(self, tracklet: Tracklet, person_id: int) -> int:
         """Time between a tracklet and the span in which the person was seen; 0 if they touch."""
         person = self._persons[person_id]
         return max(0, tracklet.start_us - person.last_us, person.first_us - tracklet.end_us)
 
-    def similarity(self, embedding: FloatArray, person_id: int) -> float:
-        """Cosine of an embedding (D,) and the person's nearest prototype."""
-        cameras = self._persons[person_id].cameras.values()
-        return max(float(unit(presence.vector_sum) @ embedding) for presence in cameras)
+    def last_seen(self, person_id: int) -> tuple[int, int]:
+        """Where and when a person was seen last: camera_key, and microseconds since the Unix epoch."""
+        person = self._persons[person_id]
+        return person.last_camera_key, person.last_us
+
+    def comparable(self, tracklet: Tracklet) -> FloatArray:
+        """A tracklet's embedding without what is common to its camera, (D,) float32, unit norm."""
+        return unit(mean_embedding(tracklet) - self.camera_means.offset(tracklet.camera_key))
+
+    def similarity(self, comparable: FloatArray, person_id: int) -> float:
+        """Cosine of what `comparable` gave and the person's mean."""
+        return float(self._mean(self._persons[person_id]) @ comparable)
+
+    def similarities(self, comparable: FloatArray, person_ids: Sequence[int]) -> FloatArray:
+        """`similarity` to each of some persons, at least one; float32 (P,)."""
+        means_PD = np.stack([self._mean(self._persons[person_id]) for person_id in person_ids])
+        return np.asarray(means_PD @ comparable)
+
+    def recent_tracklets(self) -> Iterator[Tracklet]:
+        """Those that are compared in time, of all persons."""
+        for person in self._persons.values():
+            for presence in person.cameras.values():
+                yield from presence.recent.values()
+
+    def span(self, ref: PrototypeRef) -> CameraSpan:
+        """In what span the camera saw the person; never too short."""
+        presence = self._persons[ref.person_id].cameras[ref.camera_key]
+        return CameraSpan(ref.camera_key, presence.start_us, presence.end_us)
 
     def take_changed(self) -> tuple[dict[PrototypeRef, FloatArray], list[PrototypeRef]]:
         """Prototypes that changed, and those that are gone, since the last call."""
@@ -144,11 +243,43 @@ class PersonBook:
                 gone.append(ref)
             else:
                 changed[ref] = unit(presence.vector_sum)
+        self._confirmed.difference_update(ref.person_id for ref in gone if ref.person_id not in self._persons)
         self._changed.clear()
         return changed, gone
+
+    def take_confirmed(self) -> list[int]:
+        """Persons that have become confirmed by their tracklets since the last call, in order."""
+        confirmed = sorted(person_id for person_id in self._grown - self._confirmed if self._is_enough(person_id))
+        self._grown.clear()
+        self._confirmed.update(confirmed)
+        return confirmed
 
     def _presence(self, tracklet: Tracklet) -> _Presence:
         return self._persons[tracklet.person_id].cameras[tracklet.camera_key]
 
-    def _contribution(self, tracklet: Tracklet) -> FloatArray:
-        return np.float32(share(tracklet, self._maturity)) * mean_embedding(tracklet)
+    def _is_enough(self, person_id: int) -> bool:
+        """True for a person who is there, and on whose tracklets an identity can rest."""
+        person = self._persons.get(person_id)
+        return person is not None and self._maturity.is_enough(person.num_observations, person.weight)
+
+    def _weigh(self, person: _Person, tracklet: Tracklet, sign: int) -> None:
+        person.num_observations += sign * tracklet.num_observations
+        person.weight += sign * tracklet.weight
+
+    def _count(self, presence: _Presence, tracklet: Tracklet, sign: int) -> None:
+        """Add a tracklet to the sums, or with sign -1 take it away."""
+        weight = sign * share(tracklet, self._maturity)
+        vector = np.float32(weight) * mean_embedding(tracklet)
+        was_there = presence.num_tracklets > 0
+        presence.vector_sum += vector
+        presence.weight += weight
+        presence.num_tracklets += sign
+        new_persons = int(presence.num_tracklets > 0) - int(was_there)
+        self.camera_means.add(tracklet.camera_key, vector, weight, new_persons=new_persons)
+
+    def _mean(self, person: _Person) -> FloatArray:
+        if person.mean is None or person.mean_version != self.camera_means.version:
+            offset = self.camera_means.offset
+            vectors = [p.vector_sum - np.float32(p.weight) * offset(key) for key, p in person.cameras.items()]
+            person.mean, person.mean_version = unit(np.sum(vectors, axis=0)), self.camera_means.version
+        return person.mean

@@ -21,14 +21,26 @@ _LEAST_NORM = 1e-6
 
 
 class MaturitySettings(Settings):
-    """When a tracklet has been seen well enough for its identity to be kept."""
+    """How much must have been seen before an identity is kept.
+
+    Of a tracklet, or it is young; of a person over all of their tracklets, or they are provisional. One crop is never
+    enough under the default settings.
+    """
 
     observations: int = Field(default=3, ge=1)
-    """A tracklet of fewer observations is young."""
+    """Fewer observations are not enough."""
     weight: float = Field(default=1.0, gt=0)
-    """A tracklet whose qualities sum to less is young."""
+    """Qualities that sum to less are not enough."""
     most_observations: int = Field(default=12, ge=1)
-    """A tracklet of this many observations is not young, however poor they are."""
+    """From this many observations on it does not matter how poor they are."""
+
+    def is_enough(self, num_observations: int, weight: float) -> bool:
+        """True if an identity can rest on observations whose qualities sum to `weight`."""
+        return num_observations >= self.observations and self.is_clear(num_observations, weight)
+
+    def is_clear(self, num_observations: int, weight: float) -> bool:
+        """True if observations whose qualities sum to `weight` show somebody, be they enough or not."""
+        return weight >= self.weight or num_observations >= self.most_observations
 
 
 def new_tracklet(name: TrackletName, first: Observation, *, tracklet_key: int) -> Tracklet:
@@ -78,9 +90,7 @@ def unit(vector: FloatArray) -> FloatArray:
 
 def is_young(tracklet: Tracklet, maturity: MaturitySettings) -> bool:
     """True while the tracklet's identity may still be decided anew."""
-    if tracklet.num_observations >= maturity.most_observations:
-        return False
-    return tracklet.num_observations < maturity.observations or tracklet.weight < maturity.weight
+    return not maturity.is_enough(tracklet.num_observations, tracklet.weight)
 
 
 def share(tracklet: Tracklet, maturity: MaturitySettings) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid.types import FloatArray, Observation
-from server.matching.online import Candidate, MatchChanges, MatchingSettings, OnlineMatcher
+from server.matching.online import MatchChanges, MatchingSettings, OnlineMatcher
 from server.matching.tracklets import MaturitySettings, new_tracklet
 from server.types import NO_PERSON, PrototypeRef, Tracklet, TrackletName
 
@@ -39,10 +39,7 @@ class Site:
                 self.tracklets[name] = new_tracklet(name, observations[0], tracklet_key=key)
             resolved.append((self.tracklets[name], observations))
         opened = self.matcher.touch(resolved)
-        candidates = [
-            [Candidate(ref.person_id, float(vector @ item.embedding)) for ref, vector in self.prototypes.items()]
-            for item in opened
-        ]
+        candidates = [{ref.person_id for ref in self.prototypes} for item in opened]
         changes = self.matcher.decide(opened, candidates)
         self.prototypes.update(changes.prototypes)
         for ref in changes.gone_prototypes:
@@ -155,7 +152,7 @@ def test_a_stronger_newcomer_in_time_drives_out_the_one_that_stood_there(site: S
 
 def test_persons_that_are_gone_are_no_candidates(site: Site) -> None:
     opened = site.matcher.touch([(new_tracklet(TrackletName(1, 1), observation(), tracklet_key=1), seen(0))])
-    changes = site.matcher.decide(opened, [[Candidate(99, 1.0)]])
+    changes = site.matcher.decide(opened, [[99]])
     assert changes.new_persons == [1]
 
 

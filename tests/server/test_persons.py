@@ -18,7 +18,7 @@ def tracklet(key: int, person: int, *, camera_key: int = 1, start_s: float = 0, 
 
 @pytest.fixture
 def book() -> PersonBook:
-    return PersonBook(MaturitySettings(weight=3.0))
+    return PersonBook(MaturitySettings(weight=3.0), camera_prior=15.0)
 
 
 def test_a_prototype_is_the_unit_mean_of_the_tracklets_of_one_camera(book: PersonBook) -> None:
@@ -81,7 +81,15 @@ def test_the_gap_is_measured_to_the_span_of_the_person(book: PersonBook) -> None
     assert book.gap_us(tracklet(4, 0, start_s=101), 5) == 0
 
 
-def test_similarity_is_that_of_the_nearest_camera(book: PersonBook) -> None:
+def test_similarity_is_that_to_the_mean_over_all_cameras(book: PersonBook) -> None:
     book.attach(tracklet(1, 0), 5)
+    assert book.similarity(look(0), 5) == pytest.approx(1.0)
     book.attach(tracklet(2, 3, camera_key=2), 5)
-    assert book.similarity(look(3), 5) == pytest.approx(1.0)
+    assert book.similarity(look(3), 5) == pytest.approx(0.5**0.5)
+    assert book.similarities(look(3), [5]) == pytest.approx([0.5**0.5])
+
+
+def test_a_person_was_last_seen_where_the_latest_tracklet_ended(book: PersonBook) -> None:
+    book.attach(tracklet(1, 0, camera_key=2, start_s=100), 5)
+    book.attach(tracklet(2, 0, camera_key=1), 5)
+    assert book.last_seen(5) == (2, 102 * SECOND_US)

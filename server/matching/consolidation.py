@@ -1,0 +1,198 @@
+"""Consolidation: everybody of a window is clustered anew, and keeps the person_id that most of them had. Pure.
+
+1. Embeddings lose what is common to their camera: light and angle make people of one camera alike. The means of cameras
+   that saw few are trusted less.
+2. Tracklets of one camera at one moment stay apart; then the words of operators hold, the latest first.
+3. Parts join by average linkage (`agglomeration`). The least similarity lies below the release's threshold, because a
+   mean over all pairs of two persons' tracklets is lower than the one pair that online matching looks at.
+4. Every part takes the person it shares most views with, and no two take the same; the others become new persons. A
+   person left with nothing is folded into the one that took most of it.
+
+The result depends on the tracklets alone, not on their order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Field
+
+from reid.neighbours import jaccard_graph
+from reid.settings import Settings
+from reid.types import FloatArray, IntArray
+from server.matching.agglomeration import agglomerate
+from server.matching.constraints import Parts, constrained_parts, overlapping_pairs
+from server.matching.links import Word
+from server.matching.tracklets import MaturitySettings, mean_embedding, share
+from server.types import NO_PERSON, Tracklet
+
+_LEAST_NORM = 1e-6
+
+
+class ConsolidationSettings(Settings):
+    """Global clustering of what was decided online."""
+
+    interval_s: float = Field(default=1800.0, ge=0)
+    """Time between two consolidations; 0 for on demand only."""
+    window_s: float = Field(default=24 * 3600, gt=0)
+    """Persons seen within this time before now are clustered anew, with all of their tracklets."""
+    slack: float = Field(default=0.4, ge=0, le=1)
+    """How far the least mean similarity lies below the release's threshold, as a share of 1 - threshold."""
+    affinity: float = Field(default=0.5, gt=0, le=1)
+    """Least mean share of neighbours that two parts have in common (1 - Jaccard distance)."""
+    neighbours: int = Field(default=8, ge=2)
+    """k of the k-reciprocal neighbours; about as many tracklets as a person has in a window."""
+    expansion: int = Field(default=2, ge=1)
+    """Neighbours over which each encoding is averaged, itself included."""
+    camera_prior: float = Field(default=30.0, ge=0)
+    """A camera with this many tracklets has half of its own mean taken away; with more, more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regrouping:
+    """Persons that exchange tracklets with one another and with nobody else; each can be carried out by itself.
+
+    Attributes:
+        before: tracklet_key -> person_id, of all tracklets of these persons.
+        moves: tracklet_key -> person_id, of those that change theirs.
+        new_persons: person_ids to make; provisional, numbered from the `next_person_id` given.
+        folded_persons: person_id -> the one that took most of it; it has no tracklet left.
+    """
+
+    before: Mapping[int, int]
+    moves: Mapping[int, int]
+    new_persons: tuple[int, ...] = ()
+    folded_persons: Mapping[int, int] = field(default_factory=dict)
+
+
+def consolidate(
+    tracklets: Sequence[Tracklet],
+    words: Sequence[Word],
+    *,
+    settings: ConsolidationSettings,
+    maturity: MaturitySettings,
+    threshold: float,
+    next_person_id: int,
+) -> list[Regrouping]:
+    """Cluster tracklets, and name the clusters.
+
+    Args:
+        tracklets: All tracklets of every person in the window, each once, in any order; every one has a person.
+        words: What operators said, oldest first; words about other tracklets are passed over.
+        settings: How to cluster.
+        maturity: How much young tracklets count.
+        threshold: The release's least cosine of one person's tracklets.
+        next_person_id: Larger than every person_id of these tracklets.
+
+    Returns:
+        What would change, in order of the least person_id; nothing for persons who stay as they are.
+    """
+    ordered = sorted(tracklets, key=lambda tracklet: tracklet.tracklet_key)
+    if len(ordered) < 2:
+        return []
+    parts = _constrained(ordered, words)
+    cameras_N = np.array([tracklet.camera_key for tracklet in ordered])
+    feats_ND = without_camera_means(
+        np.stack([mean_embedding(tracklet) for tracklet in ordered]), cameras_N, prior=settings.camera_prior
+    )
+    agglomerate(
+        feats_ND,
+        np.array([share(tracklet, maturity) for tracklet in ordered], dtype=np.float32),
+        jaccard_graph(feats_ND, k1=settings.neighbours, k2=min(settings.expansion, len(ordered))),
+        parts,
+        least_similarity=threshold - settings.slack * (1.0 - threshold),
+        least_affinity=settings.affinity,
+    )
+    return _regroupings(ordered, _named([[ordered[row] for row in part] for part in parts.members()], next_person_id))
+
+
+def without_camera_means(feats_ND: FloatArray, cameras_N: IntArray, *, prior: float) -> FloatArray:
+    """Take from each embedding how the mean of its camera differs from the mean of all.
+
+    Args:
+        feats_ND: Unit-norm float32.
+        cameras_N: int64 camera of each.
+        prior: Tracklets' worth of belief that a camera is like the others.
+
+    Returns:
+        (N, D) float32, unit norm; a row without a direction stays zero.
+    """
+    mean_D = feats_ND.mean(axis=0)
+    centred_ND = feats_ND.copy()
+    for camera in np.unique(cameras_N):
+        rows = np.flatnonzero(cameras_N == camera)
+        trust = len(rows) / (len(rows) + prior)
+        centred_ND[rows] -= np.float32(trust) * (feats_ND[rows].mean(axis=0) - mean_D)
+    norms_N1 = np.linalg.norm(centred_ND, axis=1, keepdims=True)
+    return np.asarray(centred_ND / np.maximum(norms_N1, _LEAST_NORM), dtype=np.float32)
+
+
+def _constrained(tracklets: Sequence[Tracklet], words: Sequence[Word]) -> Parts:
+    rows = {tracklet.tracklet_key: row for row, tracklet in enumerate(tracklets)}
+    spans = np.array([tracklet.span for tracklet in tracklets], dtype=np.int64)
+    said = [
+        (word.is_together, (rows[word.one], rows[word.other]))
+        for word in reversed(words)
+        if word.one in rows and word.other in rows
+    ]
+    return constrained_parts(len(tracklets), overlapping_pairs(spans[:, 0], spans[:, 1], spans[:, 2]), said)
+
+
+def _named(parts: Sequence[Sequence[Tracklet]], next_person_id: int) -> dict[int, int]:
+    """Rule 4. Returns tracklet_key -> person_id."""
+    shared: Counter[tuple[int, int]] = Counter()  # views by part and person
+    for index, part in enumerate(parts):
+        for tracklet in part:
+            shared[index, tracklet.person_id] += tracklet.num_observations
+    person_of_part: dict[int, int] = {}
+    taken: set[int] = {NO_PERSON}
+    for index, person_id in sorted(shared, key=lambda pair: (-shared[pair], pair[1], pair[0])):
+        if index not in person_of_part and person_id not in taken:
+            person_of_part[index] = person_id
+            taken.add(person_id)
+    without = [index for index in range(len(parts)) if index not in person_of_part]
+    person_of_part.update(zip(without, range(next_person_id, next_person_id + len(without)), strict=True))
+    return {tracklet.tracklet_key: person_of_part[index] for index, part in enumerate(parts) for tracklet in part}
+
+
+def _regroupings(tracklets: Sequence[Tracklet], person_of: Mapping[int, int]) -> list[Regrouping]:
+    """Take what changes apart into changes that do not touch one another."""
+    moved = [tracklet for tracklet in tracklets if tracklet.person_id != person_of[tracklet.tracklet_key]]
+    group_of = _connected((tracklet.person_id, person_of[tracklet.tracklet_key]) for tracklet in moved)
+    groups: defaultdict[int, list[Tracklet]] = defaultdict(list)
+    for tracklet in tracklets:
+        if tracklet.person_id in group_of:
+            groups[group_of[tracklet.person_id]].append(tracklet)
+    return [_regrouping(groups[group], person_of) for group in sorted(groups)]
+
+
+def _regrouping(tracklets: Sequence[Tracklet], person_of: Mapping[int, int]) -> Regrouping:
+    before = {tracklet.tracklet_key: tracklet.person_id for tracklet in tracklets}
+    after = {key: person_of[key] for key in before}
+    old, left = set(before.values()), set(after.values())
+    views: Counter[tuple[int, int]] = Counter()  # that went from one person to another
+    for tracklet in tracklets:
+        views[tracklet.person_id, after[tracklet.tracklet_key]] += tracklet.num_observations
+    folded: dict[int, int] = {}
+    for person_id, into in sorted(views, key=lambda pair: (-views[pair], pair)):
+        if person_id not in left:
+            folded.setdefault(person_id, into)
+    return Regrouping(
+        before=before,
+        moves={key: person_id for key, person_id in after.items() if person_id != before[key]},
+        new_persons=tuple(sorted(left - old)),
+        folded_persons=folded,
+    )
+
+
+def _connected(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Name each connected group of numbers by its least member."""
+    members: dict[int, set[int]] = {}
+    for one, other in pairs:
+        joined = members.get(one, {one}) | members.get(other, {other})
+        for number in joined:
+            members[number] = joined
+    return {number: min(joined) for number, joined in members.items()}
