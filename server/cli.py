@@ -6,15 +6,12 @@ import asyncio
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
 import structlog
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from reid.cli import new_app, print_json, run_app
 from reid.errors import ImageError
@@ -22,22 +19,36 @@ from reid.files import write_atomic
 from reid.logs import configure_logs
 from reid.release import Release, load_release
 from reid.settings import load_settings
+from server.access import CredentialsOption, ServerOption, open_client
 from server.api.messages import PersonMatch, ServerStatus
 from server.api.serve import serve
-from server.client import SearchClient
+from server.commands_ops import add_ops_commands
+from server.commands_persons import add_person_commands
+from server.commands_records import audit, backup, restore
+from server.commands_security import add_security_commands
 from server.errors import NotFoundError
-from server.settings import DEFAULT_ADDRESS, ENV_PREFIX, ServerSettings
+from server.moments import moment, read_moment
+from server.settings import ENV_PREFIX, ServerSettings
 from server.sheet import collect_rows, draw_sheet
-from server.types import NO_PERSON, EdgeSummary, PersonSummary, TrackletSummary
+from server.tables import print_table
+from server.types import EVERYTHING, NO_PERSON, EdgeSummary, PersonSummary, TrackletSummary
 
 app = new_app("The central server: receives, matches, stores and searches embeddings.")
+add_ops_commands(app)
+add_person_commands(app)
+add_security_commands(app)
+app.command()(backup)
+app.command()(restore)
+app.command()(audit)
 logger = structlog.get_logger(__name__)
 
-_WIDEST = 100_000
-"""Columns that a table may take in a file or pipe, so that nothing wraps there; it takes only what it needs."""
-
-ServerOption = Annotated[str, typer.Option("--server", help="HOST:PORT of a running server.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ProvisionalOption = Annotated[
+    bool, typer.Option("--provisional", help="Also persons of whom too little was seen to be sure that they are one.")
+]
+CamerasOption = Annotated[
+    list[str], typer.Option("--camera", help="Only sightings by this camera; may be given several times.")
+]
 
 
 @app.command()
@@ -46,9 +57,10 @@ def run(
     listen: Annotated[str | None, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = None,
     release: Annotated[Path | None, typer.Option(help="Release folder; default: the one shipped in models/.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with these and more settings.")] = None,
-    insecure_any_address: Annotated[
-        bool, typer.Option("--insecure-any-address", help="Listen beyond this machine, without TLS or log-in.")
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="No TLS and no roles, for this machine only: to try things out.")
     ] = False,
+    metrics: Annotated[str | None, typer.Option(help="IP:PORT for Prometheus; '' for none.")] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once calls are taken.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
@@ -59,28 +71,39 @@ def run(
         "data": data,
         "listen": listen,
         "release": release,
-        "insecure_any_address": insecure_any_address or None,
+        "insecure": insecure or None,
+        "metrics": {"listen": metrics},
     }
     settings = load_settings(ServerSettings, path=config, env_prefix=ENV_PREFIX, overrides=overrides)
     asyncio.run(_run_until_signal(settings, load_release(settings.release), port_file))
 
 
 @app.command()
-def persons(server: ServerOption = DEFAULT_ADDRESS, as_json: JsonOption = False) -> None:
+def persons(
+    provisional: ProvisionalOption = False,
+    server: ServerOption = "",
+    credentials: CredentialsOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List all persons."""
-    with SearchClient(server) as client:
-        people = list(client.iter_persons())
+    with open_client(server, credentials) as client:
+        people = list(client.iter_persons(with_provisional=provisional))
     if as_json:
         print_json([asdict(person) for person in people])
         return
-    _print_table(["person", "cameras", "tracklets", "views", "first seen", "last seen"], map(_person_cells, people))
+    print_table(["person", "cameras", "tracklets", "views", "first seen", "last seen"], map(_person_cells, people))
 
 
 @app.command()
 def search(
     image: Annotated[Path, typer.Option(help="Picture of one person, cropped.")],
     top: Annotated[int, typer.Option(min=1, max=1000, help="Most persons wanted.")] = 10,
-    server: ServerOption = DEFAULT_ADDRESS,
+    camera: CamerasOption = [],  # noqa: B006
+    since: Annotated[str, typer.Option(help="Only sightings from this ISO date or time on, UTC.")] = "",
+    until: Annotated[str, typer.Option(help="Only sightings until then.")] = "",
+    provisional: ProvisionalOption = False,
+    server: ServerOption = "",
+    credentials: CredentialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the persons most like a picture."""
@@ -88,43 +111,46 @@ def search(
         content = image.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read picture {image}: {error.strerror}") from None
-    with SearchClient(server) as client:
-        matches = client.search_image(content, top=top)
+    span = _span(since, until)
+    with open_client(server, credentials) as client:
+        matches = client.search_image(content, top=top, camids=camera, span=span, with_provisional=provisional)
     if as_json:
         print_json([asdict(match) for match in matches])
         return
     head = ["similarity", "match", "in camera", "person", "cameras", "tracklets", "views", "first seen", "last seen"]
-    _print_table(head, map(_match_cells, matches))
+    print_table(head, map(_match_cells, matches))
 
 
 @app.command()
 def tracklets(
     person: Annotated[int, typer.Option(min=0, help="Only of this person; 0 for all.")] = NO_PERSON,
     sightings: Annotated[bool, typer.Option("--sightings", help="With every observation's time and box.")] = False,
-    server: ServerOption = DEFAULT_ADDRESS,
+    server: ServerOption = "",
+    credentials: CredentialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List tracklets: who was where, when."""
-    with SearchClient(server) as client:
+    with open_client(server, credentials) as client:
         found = list(client.iter_tracklets(person_id=person, with_sightings=sightings and as_json))
     if as_json:
         print_json([_tracklet_to_json(tracklet) for tracklet in found])
         return
-    _print_table(["edge", "camera", "tracklet", "person", "views", "start", "end"], map(_tracklet_cells, found))
+    print_table(["edge", "camera", "tracklet", "person", "views", "start", "end"], map(_tracklet_cells, found))
 
 
 @app.command()
-def status(server: ServerOption = DEFAULT_ADDRESS, as_json: JsonOption = False) -> None:
+def status(server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False) -> None:
     """Show what the server holds, and which edges are connected."""
-    with SearchClient(server) as client:
+    with open_client(server, credentials) as client:
         state = client.status()
     if as_json:
         print_json(_status_to_json(state))
         return
-    for name, value in _status_to_json(state).items():
-        if name != "edges":
-            typer.echo(f"{name:>18}  {state.release if name == 'release' else value}")
-    _print_table(
+    shown = {**_status_to_json(state), "release": state.release, "started_at": moment(state.started_at_us)}
+    for name, value in shown.items():
+        if name not in ("edges", "started_at_us"):
+            typer.echo(f"{name.removeprefix('num_').replace('_', ' '):>17}  {value}")
+    print_table(
         ["edge", "connected", "cameras", "stored", "acknowledged up to", "last seen"],
         map(_edge_cells, state.edges),
     )
@@ -135,10 +161,11 @@ def sheet(
     crops: Annotated[list[Path], typer.Option(help="Folder of an edge's crops; may be given several times.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")],
     max_rows: Annotated[int, typer.Option(min=1, help="Most persons shown.")] = 30,
-    server: ServerOption = DEFAULT_ADDRESS,
+    server: ServerOption = "",
+    credentials: CredentialsOption = None,
 ) -> None:
     """Write a contact sheet: one row per person, one crop per camera."""
-    with SearchClient(server) as client:
+    with open_client(server, credentials) as client:
         rows = collect_rows(client.iter_tracklets(), crops, max_rows=max_rows)
     if not rows:
         wanted = crops[0] / "CAMERA" / "TRACKLET.jpg"
@@ -165,24 +192,21 @@ async def _run_until_signal(settings: ServerSettings, release: Release, port_fil
     await serve(settings, release, stop=stop, on_listening=tell)
 
 
-def _print_table(head: Sequence[str], rows: Any) -> None:
-    table = Table(*head, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDEST
-    console.print(table)
+def _span(since: str, until: str) -> tuple[int, int] | None:
+    if not since and not until:
+        return None
+    start_us = read_moment(since, option="--since") if since else EVERYTHING.start_us
+    return start_us, read_moment(until, option="--until") if until else EVERYTHING.end_us
 
 
 def _person_cells(person: PersonSummary) -> list[object]:
     return [
-        person.person_id,
+        f"{person.person_id} (provisional)" if person.is_provisional else person.person_id,
         " ".join(person.camids),
         person.num_tracklets,
         person.num_observations,
-        _moment(person.start_us),
-        _moment(person.end_us),
+        moment(person.start_us),
+        moment(person.end_us),
     ]
 
 
@@ -202,7 +226,7 @@ def _edge_cells(edge: EdgeSummary) -> list[object]:
         " ".join(edge.camids),
         edge.num_observations,
         edge.acked_seq,
-        _moment(edge.last_seen_us) if edge.last_seen_us else "never",
+        moment(edge.last_seen_us) if edge.last_seen_us else "never",
     ]
 
 
@@ -213,16 +237,9 @@ def _tracklet_cells(tracklet: TrackletSummary) -> list[object]:
         tracklet.tracklet_id,
         tracklet.person_id,
         tracklet.num_observations,
-        _moment(tracklet.start_us),
-        _moment(tracklet.end_us),
+        moment(tracklet.start_us),
+        moment(tracklet.end_us),
     ]
-
-
-def _moment(time_us: int) -> str:
-    try:
-        return datetime.fromtimestamp(time_us / 1e6, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError, OSError):
-        return f"{time_us} us"  # an edge's clock may say anything
 
 
 def _tracklet_to_json(tracklet: TrackletSummary) -> dict[str, Any]:

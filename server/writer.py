@@ -1,7 +1,8 @@
-"""The one writer behind all streams: a bounded queue, one thread, one step at a time.
+"""The one writer behind all streams: bounded lines, one thread, one step at a time.
 
-While a step commits, batches of all streams gather and become the next step. When the queue is full, `Feed.submit`
-waits, the stream is read no further, and back-pressure reaches the edge's spool.
+While a step commits, batches of all streams gather and become the next step, one of each stream in turn. When a
+stream's line or the whole queue is full, `Feed.submit` waits, the stream is read no further, and back-pressure reaches
+that edge's spool. Steps are kept short: an acknowledgement waits for the rest of the step under way and for its own.
 
 A batch is stored only after all earlier ones of its feed: when one fails, so do all behind it. Otherwise a later batch
 would move the acknowledgement past what was never stored.
@@ -10,18 +11,29 @@ would move the acknowledgement past what was never stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import Field
 
 from reid.settings import Settings
+from server.counts import WriterCounts
 from server.errors import StoppingError, StorageError
+from server.fair_queue import FairQueue, StepLimit
 from server.ingest import Batch, Ingest
 
 logger = structlog.get_logger(__name__)
+
+_FAILING_S = 15.0
+"""A failed step is news for so long; edges try again sooner."""
+
+T = TypeVar("T")
 
 Outcome = int | Exception
 """acked_seq of the batch's spool, or why the batch was not stored."""
@@ -30,10 +42,14 @@ Outcome = int | Exception
 class WriterSettings(Settings):
     """Batching of commits."""
 
-    queue_batches: int = Field(default=512, ge=1)
+    queue_batches: int = Field(default=1024, ge=1)
     """Batches waiting, of all streams together."""
+    stream_batches: int = Field(default=4, ge=1)
+    """Batches waiting, of one stream; the next one of it is not even read."""
     max_step_observations: int = Field(default=4096, ge=1)
     """A step takes no further batch beyond this."""
+    step_s: float = Field(default=0.08, gt=0)
+    """How long a step should last; the number of observations that it takes follows from that."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +57,7 @@ class Feed:
     """The batches of one stream, in order."""
 
     writer: Writer
+    room: asyncio.Semaphore
     failure: Exception | None = field(default=None, init=False)
 
     async def submit(self, batch: Batch) -> asyncio.Future[int]:
@@ -65,45 +82,87 @@ class Writer:
     Args:
         ingest: Used by this alone.
         settings: Batching of commits.
+
+    Attributes:
+        counts: What its steps came to.
     """
 
     def __init__(self, ingest: Ingest, settings: WriterSettings) -> None:
+        self.counts = WriterCounts()
         self._ingest = ingest
-        self._max_step_observations = settings.max_step_observations
-        self._queue: asyncio.Queue[_Job | None] = asyncio.Queue(settings.queue_batches)
+        self._settings = settings
+        self._limit = StepLimit(most=settings.max_step_observations, target_s=settings.step_s)
+        self._queue: FairQueue[Feed, _Job] = FairQueue()
+        self._room = asyncio.Semaphore(settings.queue_batches)
+        self._has_news = asyncio.Event()
+        self._operations: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._is_closing = False
+
+    @property
+    def is_failing(self) -> bool:
+        """The last step failed, not long ago: after a while without any step nobody knows, and trying is right."""
+        return time.monotonic() - self.counts.failed_at_s < _FAILING_S
+
+    @property
+    def num_queued(self) -> int:
+        """Batches that wait for a step."""
+        return len(self._queue)
+
+    @property
+    def queue_batches(self) -> int:
+        """Batches that may wait; then streams wait."""
+        return self._settings.queue_batches
 
     def open_feed(self) -> Feed:
         """Begin a sequence of batches."""
-        return Feed(self)
+        return Feed(self, asyncio.Semaphore(self._settings.stream_batches))
 
     async def enqueue(self, feed: Feed, batch: Batch) -> asyncio.Future[int]:
         """See `Feed.submit`."""
         done = asyncio.get_running_loop().create_future()
+        async with _held(feed.room), _held(self._room):
+            if self._is_closing:
+                raise StoppingError("the server is stopping: send this again later")
+            self._queue.put(feed, _Job(feed, batch, done))
+            self._has_news.set()
+        return done
+
+    def submit_operation(self, operation: Callable[[], T]) -> asyncio.Future[T]:
+        """Run something between two steps, in the writer's thread, which alone may change identities.
+
+        Returns:
+            Becomes what the operation returns or raises, or StoppingError.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._is_closing:
-            _settle(done, StoppingError("the server is stopping: send this again later"))
+            _settle(done, StoppingError("the server is stopping: try again later"))
         else:
-            await self._queue.put(_Job(feed, batch, done))
+            self._operations.append((operation, done))
+            self._has_news.set()
         return done
 
     async def run(self) -> None:
-        """Store batches until closed."""
+        """Store batches and run operations until closed."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="writer") as executor:
-            while jobs := await self._take():
-                for job, outcome in zip(jobs, await loop.run_in_executor(executor, self.step, jobs), strict=True):
-                    _settle(job.done, outcome)
+            while await self._wait():
+                while self._operations:
+                    operation, done = self._operations.popleft()
+                    _settle(done, await loop.run_in_executor(executor, _outcome_of, operation))
+                if jobs := self._take():
+                    for job, outcome in zip(jobs, await loop.run_in_executor(executor, self.step, jobs), strict=True):
+                        _settle(job.done, outcome)
 
     async def close(self) -> None:
         """Let `run` store what is queued, and end; later batches are refused."""
         self._is_closing = True
-        await self._queue.put(None)
+        self._has_news.set()
 
     def step(self, jobs: Sequence[_Job]) -> list[Outcome]:
         """Store the batches of feeds that have not failed, in one transaction. Called by the writer's thread."""
         live = [job for job in jobs if job.feed.failure is None]
         try:
-            acked = iter(self._ingest.step([job.batch for job in live]) if live else ())
+            acked = iter(self._store([job.batch for job in live]) if live else ())
         except StorageError as error:
             logger.warning("nothing stored", batches=len(live), error=str(error))
             return self._fail(jobs, error)
@@ -114,27 +173,62 @@ class Writer:
             return self._fail(jobs, error)
         return [job.feed.failure or next(acked) for job in jobs]
 
+    def _store(self, batches: Sequence[Batch]) -> list[int]:
+        begin_s = time.perf_counter()
+        try:
+            with self.counts.step.measure():
+                acked = self._ingest.step(batches)
+        except StorageError:
+            self.counts.failures += 1
+            self.counts.failed_at_s = time.monotonic()
+            raise
+        self.counts.failed_at_s = float("-inf")
+        self._limit.note(sum(len(batch.observations) for batch in batches), time.perf_counter() - begin_s)
+        return acked
+
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> list[Outcome]:
         for job in jobs:
             job.feed.failure = job.feed.failure or error
         return [job.feed.failure or error for job in jobs]
 
-    async def _take(self) -> list[_Job]:
-        """Everything queued, up to the limit, but at least one; empty when closed."""
-        jobs: list[_Job] = []
-        num_observations = 0
-        while num_observations < self._max_step_observations and (not jobs or not self._queue.empty()):
-            job = await self._queue.get()
-            if job is None:
-                if jobs:
-                    self._queue.put_nowait(None)  # for the next turn
-                break
-            jobs.append(job)
-            num_observations += len(job.batch.observations)
+    async def _wait(self) -> bool:
+        """Wait for work; false when closed and all is done."""
+        while not self._queue and not self._operations:
+            if self._is_closing:
+                return False
+            self._has_news.clear()
+            await self._has_news.wait()
+        return True
+
+    def _take(self) -> list[_Job]:
+        """One batch of each stream in turn, up to the limit; streams that waited for room go on."""
+        jobs = self._queue.take(most=self._limit.observations, size=lambda job: len(job.batch.observations))
+        for job in jobs:
+            job.feed.room.release()
+            self._room.release()
         return jobs
 
 
-def _settle(done: asyncio.Future[int], outcome: Outcome) -> None:
+def _outcome_of(operation: Callable[[], Any]) -> Any:
+    """What it returned, or the exception that it raised."""
+    try:
+        return operation()
+    except Exception as error:
+        return error
+
+
+@asynccontextmanager
+async def _held(room: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Take a place, waiting for one; given back only if the block fails."""
+    await room.acquire()
+    try:
+        yield
+    except BaseException:
+        room.release()
+        raise
+
+
+def _settle(done: asyncio.Future[Any], outcome: Any) -> None:
     if done.done():  # its stream is gone
         return
     if isinstance(outcome, Exception):

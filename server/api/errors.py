@@ -18,8 +18,13 @@ import structlog
 
 from reid.errors import BoxError, ConfigError, EmbeddingError, ImageError, ObservationError, OspreyError
 from server.errors import (
+    AuthenticationError,
+    BusyCallerError,
+    ConflictError,
+    ForbiddenError,
     NotFoundError,
     ProtocolError,
+    SecurityError,
     SpaceError,
     StoppingError,
     StorageError,
@@ -34,13 +39,18 @@ _MOST_CHARACTERS = 600
 """Of an answer's text; gRPC escapes one character to as many as twelve bytes, and 8 KiB always fit."""
 
 STATUS_OF: dict[type[OspreyError], grpc.StatusCode] = {
+    AuthenticationError: grpc.StatusCode.UNAUTHENTICATED,
     BoxError: grpc.StatusCode.INVALID_ARGUMENT,
+    BusyCallerError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
+    ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     EmbeddingError: grpc.StatusCode.INVALID_ARGUMENT,
+    ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     ImageError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     ObservationError: grpc.StatusCode.INVALID_ARGUMENT,
     ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
+    SecurityError: grpc.StatusCode.UNAVAILABLE,
     SpaceError: grpc.StatusCode.FAILED_PRECONDITION,
     StoppingError: grpc.StatusCode.UNAVAILABLE,
     StorageError: grpc.StatusCode.UNAVAILABLE,
@@ -72,7 +82,8 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
         raise
     except OspreyError as error:
         status, text = status_of(error), shortened(str(error))
-        logger.info("call refused", peer=context.peer(), status=status.name, error=text)
+        log = logger.warning if status is grpc.StatusCode.PERMISSION_DENIED else logger.info
+        log("call refused", peer=context.peer(), status=status.name, error=text)
         await context.abort(status, text)
     except Exception:
         logger.exception("a call failed")

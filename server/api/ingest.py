@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import structlog
@@ -20,8 +20,11 @@ from reid.errors import OspreyError
 from reid.types import PROTOCOL_VERSION
 from server.api.errors import answering
 from server.api.session import Session
+from server.counts import StreamCounts
 from server.errors import ProtocolError, StoppingError, StreamReplacedError, WindowError
 from server.ingest import Ingest, ServedSpace
+from server.security.callers import Caller, current_caller
+from server.security.rates import EdgeRates
 from server.settings import StreamSettings
 from server.writer import Feed, Writer
 
@@ -32,6 +35,24 @@ _End = Exception | None
 """How a stream ends: with an error, or well."""
 
 
+class _Submitted(NamedTuple):
+    """A batch on its way to the records.
+
+    Attributes:
+        durable: Becomes the acked_seq.
+        num_observations: Refused ones included.
+        num_rejected: Observations refused since the stream began.
+        rejected_reason: Why the latest was.
+        arrived_s: When it was read, `time.perf_counter`.
+    """
+
+    durable: asyncio.Future[int]
+    num_observations: int
+    num_rejected: int
+    rejected_reason: str
+    arrived_s: float
+
+
 class EdgeStream:
     """One open stream.
 
@@ -39,14 +60,29 @@ class EdgeStream:
         session: Its rules.
         feed: Where its batches go.
         window_batches: How many may be un-acknowledged.
+        counts: Of all streams.
+        rates: How fast it may send.
+        caller: Who opened it.
     """
 
-    def __init__(self, session: Session, feed: Feed, *, window_batches: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        feed: Feed,
+        *,
+        window_batches: int,
+        counts: StreamCounts,
+        rates: EdgeRates,
+        caller: Caller,
+    ) -> None:
         self.session = session
+        self.caller = caller
+        self._rates = rates
+        self._counts = counts
         self._feed = feed
         self._window_batches = window_batches
         self._num_open = 0
-        self._pending: asyncio.Queue[tuple[asyncio.Future[int], int, str] | _End] = asyncio.Queue()
+        self._pending: asyncio.Queue[_Submitted | _End] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
 
     def start(self, requests: _Requests) -> None:
@@ -64,24 +100,36 @@ class EdgeStream:
             self._reader.cancel()
 
     async def acknowledgements(self) -> AsyncIterator[ingest_pb2.Acknowledgement]:
-        """Acknowledge each batch as it becomes durable.
+        """Acknowledge batches as they become durable, those of one moment together.
 
         Raises:
             OspreyError: What ended the stream.
         """
-        while item := await self._pending.get():
+        item = await self._pending.get()
+        while item:
             if isinstance(item, Exception):
                 raise item
-            durable, num_rejected, reason = item
-            acked_seq = await durable
-            self._num_open -= 1
-            yield ingest_pb2.Acknowledgement(acked_seq=acked_seq, rejected=num_rejected, rejected_reason=reason)
+            acked_seq = await item.durable
+            self._answer(item)
+            has_next = not self._pending.empty()
+            following = self._pending.get_nowait() if has_next else None
+            if not _is_durable(following):  # otherwise one message answers both
+                yield ingest_pb2.Acknowledgement(
+                    acked_seq=acked_seq, rejected=item.num_rejected, rejected_reason=item.rejected_reason
+                )
+            item = following if has_next else await self._pending.get()
+
+    def _answer(self, item: _Submitted) -> None:
+        self._num_open -= 1
+        self._counts.of(self.session.spool.edge_id).acknowledged += item.num_observations
+        self._counts.acknowledgement.add(time.perf_counter() - item.arrived_s)
 
     async def _read(self, requests: _Requests) -> None:
         ended_by: _End = None
         try:
             async for request in requests:
                 await self._take(request)
+                await self._keep_to_rate(len(request.batch.observations))
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -96,10 +144,27 @@ class EdgeStream:
                 f"edge {self.session.spool.edge_id} has {self._num_open} batches un-acknowledged and sent another: "
                 f"the welcome allows {self._window_batches}"
             )
+        arrived_s = time.perf_counter()
         batch = self.session.read(request.batch)
+        self._count(request.batch)
         self._num_open += 1
         durable = await self._feed.submit(batch)
-        self._pending.put_nowait((durable, self.session.num_rejected, self.session.rejected_reason))
+        num_observations, session = len(request.batch.observations), self.session
+        self._pending.put_nowait(
+            _Submitted(durable, num_observations, session.num_rejected, session.rejected_reason, arrived_s)
+        )
+
+    async def _keep_to_rate(self, num_observations: int) -> None:
+        wait_s = self._rates.take(self.session.spool.edge_id, num_observations, time.monotonic())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    def _count(self, message: ingest_pb2.ObservationBatch) -> None:
+        counts = self._counts.of(self.session.spool.edge_id)
+        counts.received += len(message.observations)
+        if message.HasField("spool_report"):
+            counts.spool_depth = message.spool_report.depth
+            counts.spool_dropped = message.spool_report.dropped
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -110,15 +175,32 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         writer: Stores batches.
         served: The space of this server.
         settings: Limits of one stream.
+
+    Attributes:
+        counts: What the streams brought.
     """
 
     def __init__(self, ingest: Ingest, writer: Writer, *, served: ServedSpace, settings: StreamSettings) -> None:
+        self.counts = StreamCounts()
         self._ingest = ingest
         self._writer = writer
         self._served = served
         self._settings = settings
+        self._rates = EdgeRates(rate_hz=settings.max_observations_per_s, burst=settings.burst_observations)
         self._streams: dict[str, EdgeStream] = {}
         self._is_stopping = False
+
+    def connected_edges(self) -> list[str]:
+        """The edges with an open stream; from any thread."""
+        return list(self._streams)
+
+    def callers(self) -> dict[str, Caller]:
+        """Who opened the streams, by edge_id."""
+        return {edge_id: stream.caller for edge_id, stream in self._streams.items()}
+
+    def end(self, edge_id: str, error: OspreyError) -> None:
+        """End the stream of an edge, after its submitted batches are answered."""
+        self._streams[edge_id].end(error)
 
     def connected_camids(self) -> dict[str, tuple[str, ...]]:
         """The edges with an open stream, and the cameras they announced."""
@@ -139,6 +221,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             stream = self._open(await _read_hello(requests, timeout_s=self._settings.hello_timeout_s))
             edge_id = stream.session.spool.edge_id
             logger.info("edge connected", edge_id=edge_id, camids=",".join(stream.session.camids))
+            self._note_clock(stream.session)
             try:
                 yield ingest_pb2.StreamObservationsResponse(welcome=self._welcome(stream.session))
                 stream.start(requests)
@@ -151,7 +234,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if self._is_stopping:
             raise _stopping()
         session = Session(hello, served=self._served, settings=self._settings)
-        stream = EdgeStream(session, self._writer.open_feed(), window_batches=self._settings.window_batches)
+        caller = current_caller()
+        caller.check_edge(session.spool.edge_id, session.camids)
+        stream = EdgeStream(
+            session,
+            self._writer.open_feed(),
+            window_batches=self._settings.window_batches,
+            counts=self.counts,
+            rates=self._rates,
+            caller=caller,
+        )
         edge_id = session.spool.edge_id
         if edge_id in self._streams:
             self._streams[edge_id].end(
@@ -167,6 +259,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             del self._streams[edge_id]
         logger.info("edge disconnected", edge_id=edge_id, rejected=stream.session.num_rejected)
 
+    def _note_clock(self, session: Session) -> None:
+        offset_us = session.clock.offset_us
+        self.counts.of(session.spool.edge_id).clock_offset_us = offset_us
+        if offset_us:
+            logger.warning(
+                "edge clock is off: its times are corrected", edge_id=session.spool.edge_id, offset_s=offset_us / 1e6
+            )
+
     def _welcome(self, session: Session) -> ingest_pb2.Welcome:
         return ingest_pb2.Welcome(
             protocol_version=PROTOCOL_VERSION,
@@ -175,6 +275,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             max_batch_observations=self._settings.max_batch_observations,
             server_time_us=time.time_ns() // 1000,
         )
+
+
+def _is_durable(item: _Submitted | _End) -> bool:
+    return isinstance(item, _Submitted) and item.durable.done() and item.durable.exception() is None
 
 
 async def _read_hello(requests: _Requests, *, timeout_s: float) -> ingest_pb2.Hello:

@@ -48,6 +48,8 @@ def person_to_proto(person: PersonSummary) -> search_pb2.Person:
         num_tracklets=person.num_tracklets,
         num_observations=person.num_observations,
         span=common_pb2.TimeSpan(start_us=person.start_us, end_us=person.end_us),
+        name=person.name,
+        is_provisional=person.is_provisional,
     )
 
 
@@ -60,6 +62,8 @@ def person_from_proto(message: search_pb2.Person) -> PersonSummary:
         num_observations=message.num_observations,
         start_us=message.span.start_us,
         end_us=message.span.end_us,
+        name=message.name,
+        is_provisional=message.is_provisional,
     )
 
 
@@ -124,6 +128,7 @@ def status_to_proto(status: ServerStatus) -> search_pb2.GetStatusResponse:
         num_observations=status.totals.num_observations,
         num_tracklets=status.totals.num_tracklets,
         num_persons=status.totals.num_persons,
+        num_provisional=status.totals.num_provisional,
         num_duplicates=status.num_duplicates,
         num_rejected=status.num_rejected,
         edges=[_edge_to_proto(edge) for edge in status.edges],
@@ -140,6 +145,7 @@ def status_from_proto(message: search_pb2.GetStatusResponse) -> ServerStatus:
             num_observations=message.num_observations,
             num_tracklets=message.num_tracklets,
             num_persons=message.num_persons,
+            num_provisional=message.num_provisional,
         ),
         num_duplicates=message.num_duplicates,
         num_rejected=message.num_rejected,

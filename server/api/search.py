@@ -1,9 +1,12 @@
-"""The search service: operators and their tools ask who was where. Reads only; work runs in threads."""
+"""The search service: operators and their tools ask who was where. Work runs in threads.
+
+Whoever asks for a person's whereabouts stands in the audit log before the answer goes out.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -13,6 +16,7 @@ import grpc
 
 from protos import search_pb2, search_pb2_grpc
 from reid.types import PROTOCOL_VERSION, ReleaseRef
+from server.api.audit_trail import AuditTrail
 from server.api.errors import answering
 from server.api.messages import (
     PersonMatch,
@@ -24,9 +28,10 @@ from server.api.messages import (
 )
 from server.errors import ProtocolError
 from server.ingest import Ingest
+from server.moments import moment
 from server.search import PersonSearch
 from server.storage.records import Summaries
-from server.types import NO_PERSON, EdgeSummary, PrototypeRef
+from server.types import EVERYTHING, NO_PERSON, EdgeSummary, PrototypeRef, Scope, TrackletSummary
 
 _DEFAULT_TOP = 10
 _MOST_TOP = 1000
@@ -45,6 +50,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         summaries: Persons, tracklets and edges.
         search: By photo and embedding.
         ingest: Asked for its counters.
+        trail: Notes who asked.
         connected_camids: The edges connected now, and their cameras.
         release: What this server runs.
         threshold: Cosine from which a match is called one.
@@ -56,6 +62,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         summaries: Summaries,
         search: PersonSearch,
         ingest: Ingest,
+        trail: AuditTrail,
         *,
         connected_camids: Callable[[], dict[str, tuple[str, ...]]],
         release: ReleaseRef,
@@ -65,6 +72,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self._summaries = summaries
         self._search = search
         self._ingest = ingest
+        self._trail = trail
         self._connected_camids = connected_camids
         self._release = release
         self._threshold = threshold
@@ -76,7 +84,8 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     ) -> search_pb2.SearchPersonsResponse:
         """See search.proto."""
         async with answering(context):
-            async with self._picture_turns if request.WhichOneof("probe") == "image" else nullcontext():
+            turn = self._picture_turns if request.WhichOneof("probe") == "image" else nullcontext()
+            async with self._trail.noted("search", _what_is_sought(request)), turn:
                 matches = await asyncio.to_thread(self._find, request)
             return search_pb2.SearchPersonsResponse(matches=[match_to_proto(match) for match in matches])
 
@@ -87,7 +96,10 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         async with answering(context):
             limit = min(request.page_size or _DEFAULT_PAGE, _MOST_PAGE)
             people = await asyncio.to_thread(
-                self._summaries.list_persons, after_person_id=request.after_person_id, limit=limit
+                self._summaries.list_persons,
+                after_person_id=request.after_person_id,
+                limit=limit,
+                with_provisional=request.with_provisional,
             )
             return search_pb2.ListPersonsResponse(
                 persons=[person_to_proto(person) for person in people],
@@ -104,9 +116,12 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             summaries = self._summaries.iter_summaries(
                 person_id=request.person_id, with_sightings=request.with_sightings
             )
-            while chunk := await asyncio.to_thread(lambda: list(islice(summaries, _CHUNK))):
+            async with self._trail.noted("list tracklets", _whose(request)):
+                chunk = await asyncio.to_thread(_take, summaries)
+            while chunk:
                 for summary in chunk:
                     yield tracklet_to_proto(summary)
+                chunk = await asyncio.to_thread(_take, summaries)
 
     async def GetStatus(  # noqa: N802
         self, request: search_pb2.GetStatusRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -127,14 +142,25 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
     def _find(self, request: search_pb2.SearchPersonsRequest) -> list[PersonMatch]:
         top = min(request.top or _DEFAULT_TOP, _MOST_TOP)
+        scope, with_provisional = self._scope(request), request.with_provisional
         probe = request.WhichOneof("probe")
         if probe == "image":
-            found = self._search.by_image(request.image, top=top)
+            found = self._search.by_image(request.image, top=top, scope=scope, with_provisional=with_provisional)
         elif probe == "embedding":
-            found = self._search.by_embedding(request.embedding, top=top)
+            found = self._search.by_embedding(
+                request.embedding, top=top, scope=scope, with_provisional=with_provisional
+            )
         else:
             raise ProtocolError("a search needs an image or an embedding")
         return self._to_matches(found)
+
+    def _scope(self, request: search_pb2.SearchPersonsRequest) -> Scope:
+        camera_keys = self._summaries.find_cameras(request.camids) if request.camids else EVERYTHING.camera_keys
+        if not request.HasField("span"):
+            return Scope(camera_keys=camera_keys)
+        if request.span.end_us < request.span.start_us:
+            raise ProtocolError(f"span ends at {request.span.end_us} us, before it starts at {request.span.start_us}")
+        return Scope(camera_keys=camera_keys, start_us=request.span.start_us, end_us=request.span.end_us)
 
     def _to_matches(self, found: Sequence[tuple[PrototypeRef, float]]) -> list[PersonMatch]:
         people = self._summaries.get_persons([ref.person_id for ref, _ in found])
@@ -149,6 +175,28 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             for ref, similarity in found
             if ref.person_id in people  # folded since the gallery was searched
         ]
+
+
+def _take(summaries: Iterator[TrackletSummary]) -> list[TrackletSummary]:
+    return list(islice(summaries, _CHUNK))
+
+
+def _what_is_sought(request: search_pb2.SearchPersonsRequest) -> str:
+    """As the audit log says it: neither the picture nor the embedding."""
+    probe = request.WhichOneof("probe")
+    words = [f"{probe} of {len(getattr(request, probe))} bytes" if probe else "nothing"]
+    if request.camids:
+        words.append(f"cameras {', '.join(request.camids)}")
+    if request.HasField("span") and request.span.start_us > EVERYTHING.start_us:
+        words.append(f"since {moment(request.span.start_us)}")
+    if request.HasField("span") and request.span.end_us < EVERYTHING.end_us:
+        words.append(f"until {moment(request.span.end_us)}")
+    return "; ".join(words)
+
+
+def _whose(request: search_pb2.ListTrackletsRequest) -> str:
+    whose = f"person {request.person_id}" if request.person_id else "all persons"
+    return f"{whose}, every sighting" if request.with_sightings else whose
 
 
 def with_connections(

@@ -12,31 +12,38 @@ from functools import partial
 import grpc
 import structlog
 
-from protos import ingest_pb2_grpc, search_pb2_grpc
+from protos import identity_pb2, identity_pb2_grpc, ingest_pb2, ingest_pb2_grpc, search_pb2, search_pb2_grpc
 from reid.embedder import OnnxEmbedder
-from reid.errors import ConfigError
+from reid.exposition import exposed
 from reid.release import Release
+from server.api.audit_trail import AuditTrail
+from server.api.door import PlainDoor, TlsDoor, open_door
+from server.api.health import HealthReporter
+from server.api.identity import IdentityServicer
 from server.api.ingest import IngestServicer
 from server.api.search import SearchServicer
-from server.gallery.exact import ExactGallery
+from server.consolidator import Consolidator
+from server.errors import StorageError
+from server.gallery.factory import open_gallery
+from server.gallery.gallery import Gallery
+from server.identities import Identities
 from server.ingest import Ingest, ServedSpace
+from server.metrics import ServerCollector
+from server.retention import Retention
 from server.search import PersonSearch
 from server.settings import ServerSettings, check_listen
 from server.storage.database import lock_folder, open_database
-from server.storage.records import Summaries
+from server.storage.lease import Lease, holder_name
+from server.storage.members import SqlMembers
+from server.storage.records import Records, Summaries
 from server.storage.sql import SqlRecords
 from server.storage.summaries import SqlSummaries
 from server.writer import Writer
 
 logger = structlog.get_logger(__name__)
 
-_KEEPALIVE = [
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-]
-"""A half-open connection is found dead within 40 s; edges may ping every 10 s."""
+_EDGE_PING_S = 10.0
+"""Edges may ping this often."""
 _VIEWS_PER_PERSON = 64
 """Views of each candidate that a search compares with."""
 
@@ -46,7 +53,11 @@ class Site:
     """What a server holds while it runs."""
 
     ingest: Ingest
+    lease: Lease
+    records: Records
+    gallery: Gallery
     summaries: Summaries
+    members: SqlMembers
     search: PersonSearch
     served: ServedSpace
     release: Release
@@ -66,20 +77,30 @@ def open_site(settings: ServerSettings, release: Release) -> Iterator[Site]:
     embedder = OnnxEmbedder(release, num_threads=settings.embedder_threads)
     with lock_folder(settings.data):
         engine = open_database(settings.storage, data=settings.data)
-        gallery = ExactGallery(served.dim)
-        ingest = Ingest(SqlRecords(engine), gallery, served=served, matching=settings.matching, clock_us=_now_us)
+        lease = Lease(engine, holder=holder_name(settings.data), duration_s=settings.storage.lease_s, clock_us=_now_us)
+        records = SqlRecords(engine, lease=lease)
+        gallery = open_gallery(settings.gallery, dim=served.dim, space=served.space)
+        ingest = Ingest(records, gallery, served=served, matching=settings.matching, clock_us=_now_us)
         summaries = SqlSummaries(engine)
         read_views = partial(summaries.read_views, space=served.space, most_per_person=_VIEWS_PER_PERSON)
         try:
+            lease.take()
             ingest.restore()
             yield Site(
                 ingest=ingest,
+                lease=lease,
+                records=records,
+                gallery=gallery,
                 summaries=summaries,
-                search=PersonSearch(gallery, embedder, read_views),
+                members=SqlMembers(engine, space=served.space),
+                search=PersonSearch(gallery, embedder, read_views, ingest.is_confirmed),
                 served=served,
                 release=release,
             )
         finally:
+            with contextlib.suppress(StorageError):  # it ends by itself
+                lease.release()
+            gallery.close()
             engine.dispose()
 
 
@@ -96,35 +117,100 @@ async def serve(
 
     Raises:
         ConfigError: The address cannot be listened on.
-        StorageError: The records cannot be opened.
+        SecurityError: The site has no certificates, or they cannot be read.
+        StorageError: The records cannot be opened, or another server took them over.
         ReleaseError: The release cannot be run.
     """
     address = check_listen(settings)
     with open_site(settings, release) as site:
         writer = Writer(site.ingest, settings.writer)
-        server, end_streams = _build(settings, site, writer)
-        port = _listen(server, address)
+        door = open_door(settings, site.records.append_audit)
+        identities = Identities(site.ingest, site.records, site.members, site.summaries, clock_us=_now_us)
+        consolidator = _consolidator(settings, site, writer, identities)
+        server, streams = _build(settings, site, writer, door)
+        identity_pb2_grpc.add_IdentityServiceServicer_to_server(
+            IdentityServicer(identities, consolidator, writer, site.records, site.summaries), server
+        )
+        health = _add_health(server, writer)
+        port = door.listen(server, address)
         writing = asyncio.create_task(writer.run())
+        keeping = asyncio.create_task(site.lease.keep())
+        aging = asyncio.create_task(_retention(settings, site).run(writer.submit_operation))
+        watching = [asyncio.create_task(health.run()), asyncio.create_task(door.watch(streams)), keeping, aging]
+        watching.append(asyncio.create_task(consolidator.run()))
         try:
             await server.start()
-            on_listening(f"{address.rpartition(':')[0]}:{port}")
-            await _first_of(stop.wait(), writing)
+            with exposed(_collector(site, writer, streams), settings.metrics) as metrics_url:
+                logger.info("metrics", url=metrics_url or "off")
+                on_listening(f"{address.rpartition(':')[0]}:{port}")
+                await _first_of(_first_of(stop.wait(), keeping), writing)
         finally:
-            end_streams()
+            for watch in watching:
+                watch.cancel()
+            await health.stop()
+            streams.stop()
             await server.stop(settings.stop_grace_s)
             await _first_of(writer.close(), writing)
             await writing
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping  # ends by itself only with LeaseLostError
     logger.info("stopped")
 
 
-def _build(settings: ServerSettings, site: Site, writer: Writer) -> tuple[grpc.aio.Server, Callable[[], None]]:
-    """The server with its services, and what ends its streams."""
+def _consolidator(settings: ServerSettings, site: Site, writer: Writer, identities: Identities) -> Consolidator:
+    return Consolidator(
+        identities,
+        site.records,
+        site.members,
+        writer.submit_operation,
+        settings=settings.consolidation,
+        maturity=settings.matching.maturity,
+        threshold=site.served.threshold,
+        clock_us=_now_us,
+    )
+
+
+def _retention(settings: ServerSettings, site: Site) -> Retention:
+    return Retention(
+        site.records, settings.retention, space=site.served.space, let_go=site.ingest.let_go, clock_us=_now_us
+    )
+
+
+def _add_health(server: grpc.aio.Server, writer: Writer) -> HealthReporter:
+    return HealthReporter(
+        server,
+        lambda: writer.is_failing,
+        services=[
+            service.full_name
+            for protos in (ingest_pb2, search_pb2, identity_pb2)
+            for service in protos.DESCRIPTOR.services_by_name.values()
+        ],
+    )
+
+
+def _collector(site: Site, writer: Writer, streams: IngestServicer) -> ServerCollector:
+    return ServerCollector(
+        ingest=site.ingest,
+        writer=writer,
+        gallery=site.gallery,
+        streams=streams.counts,
+        connected=streams.connected_edges,
+        release=site.release.ref,
+        started_at_us=_now_us(),
+    )
+
+
+def _build(
+    settings: ServerSettings, site: Site, writer: Writer, door: PlainDoor | TlsDoor
+) -> tuple[grpc.aio.Server, IngestServicer]:
+    """The server with its services, and the one that holds its streams."""
     server = grpc.aio.server(
+        interceptors=door.interceptors,
         maximum_concurrent_rpcs=settings.max_calls,
         options=[
             ("grpc.so_reuseport", 0),  # a second server on this port must fail, not take every other call
             ("grpc.max_receive_message_length", settings.max_message_bytes),
-            *_KEEPALIVE,
+            *_keepalive(settings.streams.keepalive_s),
         ],
     )
     streams = IngestServicer(site.ingest, writer, served=site.served, settings=settings.streams)
@@ -132,6 +218,7 @@ def _build(settings: ServerSettings, site: Site, writer: Writer) -> tuple[grpc.a
         site.summaries,
         site.search,
         site.ingest,
+        AuditTrail(site.records.append_audit, writer.submit_operation, _now_us),
         connected_camids=streams.connected_camids,
         release=site.release.ref,
         threshold=site.served.threshold,
@@ -139,18 +226,22 @@ def _build(settings: ServerSettings, site: Site, writer: Writer) -> tuple[grpc.a
     )
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(streams, server)
     search_pb2_grpc.add_SearchServiceServicer_to_server(search, server)
-    return server, streams.stop
+    return server, streams
 
 
-def _listen(server: grpc.aio.Server, address: str) -> int:
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise ConfigError(f"cannot listen on {address}: is another server using it? ({error})") from None
+def _keepalive(keepalive_s: float) -> list[tuple[str, int]]:
+    """Options that find a half-open connection dead, whether anything is sent on it or not."""
+    return [
+        ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", int(keepalive_s / 3 * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(_EDGE_PING_S * 1000)),
+    ]
 
 
 async def _first_of(awaited: Awaitable[object], writing: asyncio.Task[None]) -> None:
-    """Wait for something, or for a writer that ended by itself, which is a fault of ours."""
+    """Wait for something, or for a task that should not have ended by itself."""
     waiting = asyncio.ensure_future(awaited)
     try:
         await asyncio.wait((waiting, writing), return_when=asyncio.FIRST_COMPLETED)

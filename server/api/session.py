@@ -5,10 +5,13 @@ A malformed stream is refused whole; a malformed observation is refused alone, a
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from protos import ingest_pb2
-from reid.errors import ObservationError
-from reid.types import PROTOCOL_VERSION, SpooledObservation, check_name
-from reid.wire import observation_from_proto
+from reid.types import PROTOCOL_VERSION, check_name
+from reid.wire_batches import observations_from_proto
+from server.clocks import EdgeClock
 from server.errors import ProtocolError, SpaceError, VersionError
 from server.ingest import Batch, ServedSpace
 from server.settings import StreamSettings
@@ -25,6 +28,7 @@ class Session:
         hello: First message of the stream.
         served: The space of this server.
         settings: Limits.
+        clock_us: The server's, microseconds since the Unix epoch.
 
     Raises:
         VersionError: The edge speaks another protocol version.
@@ -33,7 +37,14 @@ class Session:
         ProtocolError: No camera, too many, or one twice.
     """
 
-    def __init__(self, hello: ingest_pb2.Hello, *, served: ServedSpace, settings: StreamSettings) -> None:
+    def __init__(
+        self,
+        hello: ingest_pb2.Hello,
+        *,
+        served: ServedSpace,
+        settings: StreamSettings,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
         _check_version(hello)
         self.spool = Spool(
             check_name(hello.edge_id, what="edge_id"), check_name(hello.spool_id, what="spool_id of the edge")
@@ -45,6 +56,8 @@ class Session:
         self.num_rejected = 0
         self.rejected_reason = ""
         self._check_space(hello.release.space, hello.dim)
+        self._clock_us = clock_us
+        self.clock = EdgeClock(sent_at_us=hello.sent_at_us, now_us=clock_us(), tolerance_s=settings.clock_tolerance_s)
 
     def read(self, message: ingest_pb2.ObservationBatch) -> Batch:
         """Check and decode a batch.
@@ -54,16 +67,13 @@ class Session:
             ProtocolError: It is empty or too large, its dimension is wrong, or its sequence numbers do not rise.
         """
         self._check_batch(message)
-        valid: list[SpooledObservation] = []
-        rejected_seqs: list[int] = []
-        for observation in message.observations:
-            try:
-                valid.append(observation_from_proto(observation, camids=self.camids, dim=self._served.dim))
-            except ObservationError as error:
-                rejected_seqs.append(observation.seq)
-                self.rejected_reason = str(error)
-        self.num_rejected += len(rejected_seqs)
-        return Batch(spool=self.spool, observations=valid, last_seq=self._last_seq, rejected_seqs=rejected_seqs)
+        valid, refused = observations_from_proto(message.observations, camids=self.camids, dim=self._served.dim)
+        valid, misplaced = self.clock.place(valid, now_us=self._clock_us())
+        refused.update(misplaced)
+        if refused:
+            self.num_rejected += len(refused)
+            self.rejected_reason = refused[max(refused)]
+        return Batch(spool=self.spool, observations=valid, last_seq=self._last_seq, rejected_seqs=sorted(refused))
 
     def _check_batch(self, message: ingest_pb2.ObservationBatch) -> None:
         edge_id, count, most = self.spool.edge_id, len(message.observations), self._settings.max_batch_observations

@@ -13,23 +13,40 @@ import grpc
 from fakes_stream import hello
 
 from protos import ingest_pb2, ingest_pb2_grpc
+from reid.channel import open_channel
+from reid.credentials import Credentials
 from reid.release import Release
 from server.api.serve import serve
+from server.metrics import MetricsSettings
 from server.settings import ServerSettings, StreamSettings
+from server.storage.database import StorageSettings
 
 
 @contextmanager
 def running_server(
-    data: Path, release: Release, *, streams: StreamSettings | None = None, max_calls: int = 100
+    data: Path,
+    release: Release,
+    *,
+    streams: StreamSettings | None = None,
+    max_calls: int = 100,
+    metrics: MetricsSettings | None = None,
+    insecure: bool = True,
+    storage: StorageSettings | None = None,
+    max_calls_per_caller: int = 32,
 ) -> Iterator[str]:
     """Serve on a free port of loopback; gives the address. Leaving stops the server gracefully."""
     settings = ServerSettings(
         data=data,
         listen="127.0.0.1:0",
+        insecure=insecure,
+        revocation_check_s=0.1,
+        max_calls_per_caller=max_calls_per_caller,
         release=release.folder,
         stop_grace_s=1,
         streams=streams or StreamSettings(),
         max_calls=max_calls,
+        storage=storage or StorageSettings(),
+        metrics=metrics or MetricsSettings(listen=""),
     )
     address: queue.Queue[str] = queue.Queue()
     loop = asyncio.new_event_loop()
@@ -61,8 +78,15 @@ def running_server(
 class TalkingEdge:
     """One stream to a server; says hello when made unless told not to."""
 
-    def __init__(self, address: str, first: ingest_pb2.Hello | None = None, *, greet: bool = True) -> None:
-        self._channel = grpc.insecure_channel(address)
+    def __init__(
+        self,
+        address: str,
+        first: ingest_pb2.Hello | None = None,
+        *,
+        greet: bool = True,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._channel = open_channel(address, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
         self._outbox: queue.Queue[ingest_pb2.StreamObservationsRequest | None] = queue.Queue()
         stub = ingest_pb2_grpc.IngestServiceStub(self._channel)
         self._call = stub.StreamObservations(iter(self._outbox.get, None), timeout=20)

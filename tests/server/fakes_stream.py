@@ -13,7 +13,7 @@ from reid.embedding import pack
 from reid.types import PROTOCOL_VERSION, Box, FloatArray, Observation, SpooledObservation
 from reid.wire import observation_to_proto
 from server.errors import StorageError
-from server.gallery.exact import ExactGallery
+from server.gallery.local import LocalGallery
 from server.ingest import Batch, Ingest, ServedSpace
 from server.matching.online import MatchingSettings
 from server.storage.database import StorageSettings, open_database
@@ -126,7 +126,7 @@ class ServerParts:
         self.engine = open_database(StorageSettings(), data=self.data)
         self.records = FailingRecords(self.engine)
         self.summaries = SqlSummaries(self.engine)
-        self.gallery = ExactGallery(DIM)
+        self.gallery = LocalGallery(DIM)
         self.ingest = Ingest(self.records, self.gallery, served=SERVED, matching=self.matching, clock_us=self.clock)
         self.ingest.restore()
 

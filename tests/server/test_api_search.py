@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from fakes_stream import SECOND_US, SERVED, ServerParts, batch_message, half_byt
 from protos import search_pb2
 from reid.release import Release
 from reid.types import ReleaseRef
+from server.api.audit_trail import AuditTrail
 from server.api.search import SearchServicer, with_connections
 from server.client import SearchClient
 from server.errors import NotFoundError, RefusedError
-from server.types import EdgeSummary, PrototypeRef
+from server.storage.records import AuditEntry
+from server.types import EdgeSummary, PrototypeRef, Scope
 
 
 @pytest.fixture
@@ -41,6 +43,17 @@ def test_an_embedding_finds_its_person_first(client: SearchClient) -> None:
     assert first.similarity == pytest.approx(1.0, abs=2e-3)
     assert first.camid in first.person.camids
     assert (second.person.person_id, second.is_match) == (2, False)
+
+
+def test_a_search_can_be_bound_to_cameras_and_a_span(client: SearchClient) -> None:
+    (found,) = client.search_embedding(half_bytes(1), top=5, camids=["cam2"])
+    assert (found.person.person_id, found.camid) == (1, "cam2")
+    late = (30 * SECOND_US, 90 * SECOND_US)
+    assert [match.person.person_id for match in client.search_embedding(half_bytes(1), top=5, span=late)] == [1]
+    with pytest.raises(NotFoundError, match="no camera 'cam9'"):
+        client.search_embedding(half_bytes(1), top=5, camids=["cam9"])
+    with pytest.raises(RefusedError, match="before it starts"):
+        client.search_embedding(half_bytes(1), top=5, span=(2, 1))
 
 
 def test_top_bounds_the_answer(client: SearchClient) -> None:
@@ -108,12 +121,12 @@ class StuckSearch:
         self.release = threading.Event()
         self.num_photos = 0
 
-    def by_image(self, image: bytes, *, top: int) -> list[tuple[PrototypeRef, float]]:
+    def by_image(self, image: bytes, *, top: int, scope: Scope) -> list[tuple[PrototypeRef, float]]:
         self.num_photos += 1
         assert self.release.wait(20)
         return []
 
-    def by_embedding(self, content: bytes, *, top: int) -> list[tuple[PrototypeRef, float]]:
+    def by_embedding(self, content: bytes, *, top: int, scope: Scope) -> list[tuple[PrototypeRef, float]]:
         return []
 
 
@@ -122,11 +135,17 @@ def test_many_photos_at_once_hold_up_nothing_else(parts: ServerParts) -> None:
     context: Any = None
     photo, vector = search_pb2.SearchPersonsRequest(image=b"x"), search_pb2.SearchPersonsRequest(embedding=b"x")
 
+    audit: list[AuditEntry] = []
+
+    async def operation(append: Callable[[], None]) -> None:
+        append()
+
     async def ask() -> None:
         servicer = SearchServicer(
             parts.summaries,
             search,
             parts.ingest,
+            AuditTrail(audit.append, operation, lambda: 0),
             connected_camids=dict,
             release=ReleaseRef("tiny", "1", SERVED.space),
             threshold=0.9,
@@ -140,4 +159,4 @@ def test_many_photos_at_once_hold_up_nothing_else(parts: ServerParts) -> None:
         await asyncio.gather(*photos)
 
     asyncio.run(ask())
-    assert search.num_photos == 40
+    assert (search.num_photos, len(audit)) == (40, 41)

@@ -11,20 +11,21 @@ from fakes_stream import DIM, half_bytes, look
 from reid.embedder import OnnxEmbedder
 from reid.errors import EmbeddingError, ImageError
 from reid.release import Release
-from server.gallery.exact import ExactGallery
+from server.gallery.local import LocalGallery
 from server.search import PersonSearch
-from server.types import PrototypeRef, Views
+from server.types import PrototypeRef, Scope, Views
 
 
-def fill(gallery: ExactGallery, *items: tuple[int, int, int]) -> None:
+def fill(gallery: LocalGallery, *items: tuple[int, int, int]) -> None:
     """Items are (person_id, camera_key, look)."""
     keys = [PrototypeRef(person_id, camera_key).prototype_key for person_id, camera_key, _ in items]
-    gallery.upsert(np.array(keys), np.stack([look(number) for *_, number in items]))
+    spans = np.array([(camera_key, 0, 1000) for _, camera_key, _ in items])
+    gallery.upsert(np.array(keys), np.stack([look(number) for *_, number in items]), spans)
 
 
 @pytest.fixture
-def gallery() -> ExactGallery:
-    return ExactGallery(DIM)
+def gallery() -> LocalGallery:
+    return LocalGallery(DIM)
 
 
 @dataclass
@@ -33,8 +34,9 @@ class FakeViews:
 
     items: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def __call__(self, person_ids: Sequence[int]) -> Views:
+    def __call__(self, person_ids: Sequence[int], scope: Scope) -> Views:
         rows = [item for item in self.items if item[0] in person_ids]
+        rows = [item for item in rows if not scope.camera_keys or item[1] in scope.camera_keys]
         return Views(
             np.array([row[0] for row in rows], np.int64),
             np.array([row[1] for row in rows], np.int64),
@@ -48,24 +50,24 @@ def views() -> FakeViews:
 
 
 @pytest.fixture
-def search(gallery: ExactGallery, tiny_release: Release, views: FakeViews) -> PersonSearch:
+def search(gallery: LocalGallery, tiny_release: Release, views: FakeViews) -> PersonSearch:
     return PersonSearch(gallery, OnnxEmbedder(tiny_release, num_threads=1), views)
 
 
-def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch, gallery: ExactGallery) -> None:
+def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch, gallery: LocalGallery) -> None:
     fill(gallery, (1, 1, 0), (1, 2, 3), (2, 1, 1))
     found = search.by_embedding(half_bytes(3), top=5)
     assert found[0][0] == PrototypeRef(1, 2)
     assert [ref.person_id for ref, _ in found] == [1, 2]
 
 
-def test_a_person_with_many_cameras_does_not_hide_the_others(search: PersonSearch, gallery: ExactGallery) -> None:
+def test_a_person_with_many_cameras_does_not_hide_the_others(search: PersonSearch, gallery: LocalGallery) -> None:
     fill(gallery, *((1, camera_key, 0) for camera_key in range(300)), (2, 1, 1))
     assert [ref.person_id for ref, _ in search.by_embedding(half_bytes(0), top=2)] == [1, 2]
 
 
 def test_a_person_is_found_by_a_view_that_the_mean_does_not_resemble(
-    search: PersonSearch, gallery: ExactGallery, views: FakeViews
+    search: PersonSearch, gallery: LocalGallery, views: FakeViews
 ) -> None:
     fill(gallery, (1, 1, 0), (2, 1, 1))
     views.items = [(1, 1, 0), (1, 5, 3), (2, 1, 1)]
@@ -74,17 +76,17 @@ def test_a_person_is_found_by_a_view_that_the_mean_does_not_resemble(
     assert similarity == pytest.approx(1.0, abs=2e-3)
 
 
-def test_no_more_persons_than_wanted_are_named(search: PersonSearch, gallery: ExactGallery, views: FakeViews) -> None:
+def test_no_more_persons_than_wanted_are_named(search: PersonSearch, gallery: LocalGallery, views: FakeViews) -> None:
     views.items = [(person_id, 1, person_id % DIM) for person_id in range(1, 30)]
     fill(gallery, *views.items)
     assert len(search.by_embedding(half_bytes(0), top=3)) == 3
 
 
 def test_a_photo_finds_the_embedding_of_the_same_photo(
-    search: PersonSearch, gallery: ExactGallery, tiny_release: Release
+    search: PersonSearch, gallery: LocalGallery, tiny_release: Release
 ) -> None:
     crops, embeddings = tiny_release.golden.crops, tiny_release.golden.embeddings
-    gallery.upsert(np.array([PrototypeRef(7, 1).prototype_key]), embeddings[:1])
+    gallery.upsert(np.array([PrototypeRef(7, 1).prototype_key]), embeddings[:1], np.array([[1, 0, 1000]]))
     ((ref, similarity),) = search.by_image(cv2.imencode(".png", crops[0])[1].tobytes(), top=3)
     assert ref.person_id == 7
     assert similarity == pytest.approx(1.0, abs=2e-3)
@@ -99,3 +101,19 @@ def test_bad_probes_are_refused(search: PersonSearch) -> None:
         search.by_image(b"x", top=1)
     with pytest.raises(EmbeddingError, match="norm"):
         search.by_embedding(bytes(2 * DIM), top=1)
+
+
+def test_only_views_in_the_scope_count(search: PersonSearch, gallery: LocalGallery, views: FakeViews) -> None:
+    fill(gallery, (1, 1, 3), (2, 2, 1), (3, 2, 0))
+    views.items = [(1, 1, 3), (2, 2, 1), (3, 2, 0)]
+    found = search.by_embedding(half_bytes(3), top=5, scope=Scope(camera_keys=frozenset({2})))
+    assert {ref.person_id for ref, _ in found} == {2, 3}
+
+
+def test_persons_without_a_view_in_the_scope_do_not_hide_those_with_one(
+    search: PersonSearch, gallery: LocalGallery, views: FakeViews
+) -> None:
+    fill(gallery, *((person_id, 1, 3) for person_id in range(1, 701)), (701, 1, 0))
+    views.items = [(701, 1, 0)]
+    found = search.by_embedding(half_bytes(3), top=1, scope=Scope(camera_keys=frozenset({1})))
+    assert [ref.person_id for ref, _ in found] == [701]

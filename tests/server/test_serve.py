@@ -9,12 +9,15 @@ from fakes_running import TalkingEdge, running_server
 from fakes_stream import batch_message, hello, observation
 from releases import write_tiny_release
 
+from benchmarks.instruments.postgresql import Postgresql
 from reid.errors import ConfigError
 from reid.release import Release
 from server.api.serve import serve
 from server.client import SearchClient
-from server.errors import StorageError, UnreachableError
+from server.errors import LeaseLostError, StorageError, UnreachableError
 from server.settings import ServerSettings
+from server.storage.database import StorageSettings, open_database
+from server.storage.lease import Lease
 
 
 def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path, tiny_release: Release) -> None:
@@ -26,9 +29,31 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path, tiny_releas
         pass
 
 
+def test_two_servers_never_share_a_database(tmp_path: Path, tiny_release: Release, postgresql: Postgresql) -> None:
+    storage = StorageSettings(url=postgresql.new_database(), lease_s=1)
+    with (
+        running_server(tmp_path / "one", tiny_release, storage=storage),
+        pytest.raises(StorageError, match=r"in use by the server .*/one: stop it"),
+        running_server(tmp_path / "two", tiny_release, storage=storage),
+    ):
+        pass
+
+
+def test_a_server_whose_records_were_taken_over_ends(tmp_path: Path, tiny_release: Release) -> None:
+    settings = ServerSettings(data=tmp_path, listen="127.0.0.1:0", insecure=True, storage=StorageSettings(lease_s=1))
+    engine = open_database(settings.storage, data=tmp_path)
+
+    def take_over(_: str) -> None:
+        Lease(engine, holder="other", duration_s=1, clock_us=lambda: 1 << 60).take()
+
+    with pytest.raises(LeaseLostError, match="another server took over"):
+        asyncio.run(serve(settings, tiny_release, stop=asyncio.Event(), on_listening=take_over))
+    engine.dispose()
+
+
 def test_a_port_in_use_is_refused(tmp_path: Path, tiny_release: Release) -> None:
     with running_server(tmp_path / "data", tiny_release) as address:
-        settings = ServerSettings(data=tmp_path / "other", listen=address)
+        settings = ServerSettings(data=tmp_path / "other", listen=address, insecure=True)
         with pytest.raises(ConfigError, match=f"cannot listen on {address}"):
             run_briefly(settings, tiny_release)
 
@@ -41,7 +66,7 @@ def test_a_start_that_fails_late_takes_everything_down(tmp_path: Path, tiny_rele
     def fail(_: str) -> None:
         raise OSError("no place for the port file")
 
-    settings = ServerSettings(data=tmp_path / "data", listen="127.0.0.1:0")
+    settings = ServerSettings(data=tmp_path / "data", listen="127.0.0.1:0", insecure=True)
     with pytest.raises(OSError, match="no place"):
         asyncio.run(serve(settings, tiny_release, stop=asyncio.Event(), on_listening=fail))
     with running_server(tmp_path / "data", tiny_release) as address, SearchClient(address) as client:

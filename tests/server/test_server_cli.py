@@ -93,7 +93,16 @@ def test_a_server_process_tells_its_port_and_ends_well(
     tmp_path: Path, tiny_release: Release, number: signal.Signals
 ) -> None:
     port_file = tmp_path / "port"
-    words = ["run", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", "--port-file", str(port_file)]
+    words = [
+        "run",
+        "--data",
+        str(tmp_path / "data"),
+        "--listen",
+        "127.0.0.1:0",
+        "--insecure",
+        "--port-file",
+        str(port_file),
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "server", *words, "--release", str(tiny_release.folder)],
         stderr=subprocess.PIPE,

@@ -15,10 +15,10 @@ def test_loopback_may_be_listened_on(listen: str) -> None:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:7070", "[::]:1", "192.168.1.4:7070", "host.example:1"])
-def test_other_addresses_need_a_word_because_there_is_no_tls(listen: str) -> None:
-    with pytest.raises(ConfigError, match=r"no TLS.*--insecure-any-address"):
-        check_listen(ServerSettings(data=Path("d"), listen=listen))
-    assert check_listen(ServerSettings(data=Path("d"), listen=listen, insecure_any_address=True)) == listen
+def test_other_addresses_need_tls(listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"with --insecure anybody"):
+        check_listen(ServerSettings(data=Path("d"), listen=listen, insecure=True))
+    assert check_listen(ServerSettings(data=Path("d"), listen=listen)) == listen
 
 
 @pytest.mark.parametrize("listen", ["7070", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", ":7070"])

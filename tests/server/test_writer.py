@@ -57,7 +57,7 @@ def test_batches_that_gather_during_a_step_become_the_next_one() -> None:
         gate.go.clear()
         feed = writer.open_feed()
         first = await feed.submit(numbered(1))
-        while not writer._queue.empty():
+        while writer.num_queued:
             await asyncio.sleep(0)
         rest = [await feed.submit(numbered(seq)) for seq in (2, 3, 4)]
         gate.go.set()
