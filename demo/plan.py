@@ -44,6 +44,16 @@ class DemoPlan:
         return self.out / "server.port"
 
     @property
+    def data(self) -> Path:
+        """The server's data folder."""
+        return self.out / "server"
+
+    @property
+    def credentials(self) -> Path:
+        """What the demo itself shows when it asks the server."""
+        return self.out / "demo.credentials"
+
+    @property
     def crops(self) -> Path:
         """The edges' best crops; the contact sheet is made of them."""
         return self.out / "crops"
@@ -58,30 +68,48 @@ class DemoPlan:
         """Longest time that the edges may take."""
         return 120.0 + 4.0 * self.site.duration_s
 
+    def security_commands(self) -> list[list[str]]:
+        """Make the site's certificates, a bundle for each edge, and credentials for the demo, which only looks."""
+        enroll, data = _python("server", "enroll"), ("--data", str(self.data))
+        return [
+            [*_python("server", "init"), *data, "--host", "127.0.0.1"],
+            [*enroll, "viewer", "demo", *data, "--out", str(self.credentials)],
+            *(
+                [*enroll, "edge", f"edge-{camid}", *data, "--cameras", camid, "--out", str(self._bundle(camid))]
+                for camid in self.camids
+            ),
+        ]
+
     def server_command(self) -> list[str]:
         """Starts the server."""
         return [
             *_python("server", "run"),
-            *("--data", str(self.out / "server"), "--listen", "127.0.0.1:0"),
+            *("--data", str(self.data), "--listen", "127.0.0.1:0"),
             *("--port-file", str(self.port_file), "--release", str(self.release)),
+            *("--metrics", "127.0.0.1:0"),
         ]
 
     def edge_command(self, camid: str, address: str) -> list[str]:
         """Starts the edge of one camera."""
         return [
             *_python("edge", "run"),
-            *("--edge-id", f"edge-{camid}", "--camera", f"{camid}={self.camera_uri(camid)}"),
+            *("--bundle", str(self._bundle(camid)), "--camera", f"{camid}={self.camera_uri(camid)}"),
             *("--server", address, "--release", str(self.release), "--detector", "truth"),
             *("--spool", str(self.out / f"spool-{camid}.sqlite"), "--crops", str(self.crops)),
             *("--start-time", START.isoformat(), "--threads", "1", "--once", "--json"),
+            *("--metrics", "127.0.0.1:0"),  # several edges on one machine
         ]
 
     def sheet_command(self, address: str) -> list[str]:
         """Draws the contact sheet."""
         return [
             *_python("server", "sheet"),
-            *("--server", address, "--crops", str(self.crops), "--out", str(self.sheet)),
+            *("--server", address, "--credentials", str(self.credentials)),
+            *("--crops", str(self.crops), "--out", str(self.sheet)),
         ]
+
+    def _bundle(self, camid: str) -> Path:
+        return self.out / f"edge-{camid}.bundle"
 
     def camera_uri(self, camid: str) -> str:
         """The camera as `edge.sources` reads it."""

@@ -10,6 +10,8 @@ from demo.errors import DemoError
 from demo.truth import StoredSighting, StoredTracklet
 from protos.search_pb2 import GetStatusRequest, GetStatusResponse, ListTrackletsRequest, ListTrackletsResponse
 from protos.search_pb2_grpc import SearchServiceStub
+from reid.channel import open_channel
+from reid.credentials import Credentials
 from reid.wire import box_from_proto
 
 _DEADLINE_S = 30.0
@@ -20,10 +22,11 @@ class Records:
 
     Args:
         address: `HOST:PORT`.
+        credentials: Of somebody who may look.
     """
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self._channel = open_channel(address, credentials)
         self._search = SearchServiceStub(self._channel)
 
     def status(self) -> GetStatusResponse:

@@ -16,10 +16,12 @@ from demo.records import Records
 from demo.summary import Summary, Transfer
 from demo.truth import IdentityScores, score
 from demo.video import video_bytes
+from reid.credentials import read_credentials
 from simulation.site import SimulatedSite
 
 _SERVER_START_S = 60.0
 _SHEET_S = 60.0
+_CERTIFICATE_S = 60.0
 _REFRESH_S = 0.5
 
 
@@ -37,10 +39,11 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress, Children(plan.out) as children:
         task = progress.add_task("starting the server")
+        _make_certificates(plan, children)
         server = children.start("server", plan.server_command())
         address = _address(plan, server)
         edges = [children.start(f"edge-{camid}", plan.edge_command(camid, address)) for camid in plan.camids]
-        with Records(address) as records:
+        with Records(address, read_credentials(plan.credentials)) as records:
             _watch(plan, server, edges, records, progress)
             reports = [edge.report() for edge in edges]
             identities, stored, release = _compare(plan, records)
@@ -57,6 +60,13 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
         seed=plan.site.seed,
         release=release,
     )
+
+
+def _make_certificates(plan: DemoPlan, children: Children) -> None:
+    make_ca, *enroll = plan.security_commands()
+    children.start("certificates", make_ca).wait(_CERTIFICATE_S)
+    for child in [children.start(f"enrol-{number}", command) for number, command in enumerate(enroll)]:
+        child.wait(_CERTIFICATE_S)
 
 
 def _address(plan: DemoPlan, server: Child) -> str:

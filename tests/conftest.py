@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from releases import write_tiny_release
 
 from reid.release import Release
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> Iterator[None]:
+    """Commands configure the logs of their process; what a test runs here must not silence the next one."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def test_the_edges_see_the_site_that_the_truth_is_taken_from():
 
 def test_each_edge_has_its_own_name_and_spool():
     commands = [PLAN.edge_command(camid, "127.0.0.1:1") for camid in PLAN.camids]
-    for flag in ("--edge-id", "--spool", "--camera"):
+    for flag in ("--bundle", "--spool", "--camera"):
         values = [command[command.index(flag) + 1] for command in commands]
         assert len(set(values)) == 2
 

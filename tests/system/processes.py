@@ -33,6 +33,7 @@ class ServerProcess:
         port_file = self._folder / "port"
         port_file.unlink(missing_ok=True)
         words = ["run", "--data", self.data, "--listen", self.address, "--release", self._release.folder]
+        words.append("--insecure")
         self._process = spawn("server", *words, "--port-file", port_file, log=self._folder / "server.log")
         wait_until(port_file.is_file, "the server listens")
         self.address = f"127.0.0.1:{port_file.read_text().strip()}"
