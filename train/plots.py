@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.manifold import TSNE
 
 from reid.files import write_atomic
@@ -92,6 +93,7 @@ def _draw_panel(
         if points:
             axes.plot(*zip(*points, strict=True), marker=".", label=name)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(label)
     axes.grid(visible=True, alpha=0.3)
     if axes.lines:
