@@ -1,10 +1,10 @@
 """How fast and how right is the search for one embedding, in galleries of 100,000 to a million prototypes?
 
-Our gallery in process as a server opens it, with plain faiss indexes, hnswlib, usearch and a Milvus server beside it, on
-the same made embeddings (see `instruments/camera_biased.py`), one process each, one search at a time. Recall is against
-the exact neighbours in float32. What was built lies in `--work` and is not built again, so a long run can be done in
-parts (`--engines`, `--sizes`): the last one, over everything, measures everything anew and builds nothing. An index that
-would take more than `--patience` minutes to build, by what a smaller one took, is left out, and that is said.
+Our gallery in process as a server opens it, with plain faiss indexes, hnswlib, usearch and a Milvus server beside it,
+on the same made embeddings (see `instruments/camera_biased.py`), one process each, one search at a time. Recall is
+against the exact neighbours in float32. What was built lies in `--work` and is not built again, so a long run can be
+done in parts (`--engines`, `--sizes`): the last one, over everything, measures everything anew and builds nothing. An
+index that would take more than `--patience` minutes to build, by what a smaller one took, is left out and named.
 """
 
 from __future__ import annotations

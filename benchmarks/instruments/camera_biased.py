@@ -34,7 +34,7 @@ def write_vectors(path: Path, num_vectors: int) -> None:
     file = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=(num_vectors, DIM))
     for first in range(0, num_vectors, _BLOCK):
         rows = np.arange(first, min(first + _BLOCK, num_vectors))
-        file[rows[0] : rows[-1] + 1] = _views(rows % max(1, num_vectors // _PROTOTYPES_PER_PERSON), seed=first + 1)
+        file[rows[0] : rows[-1] + 1] = views(rows % max(1, num_vectors // _PROTOTYPES_PER_PERSON), seed=first + 1)
     file.flush()
     unfinished.rename(path)
 
@@ -42,13 +42,24 @@ def write_vectors(path: Path, num_vectors: int) -> None:
 def queries(num_vectors: int, num_queries: int) -> FloatArray:
     """Views of persons among `num_vectors` prototypes, (Q, 512) of unit norm."""
     persons = np.random.default_rng(5).integers(0, max(1, num_vectors // _PROTOTYPES_PER_PERSON), num_queries)
-    return _views(persons, seed=0)
+    return views(persons, seed=0)
 
 
 def spans(num_vectors: int) -> IntArray:
     """Where and when each prototype was seen, (N, 3)."""
     rows = np.arange(num_vectors, dtype=np.int64)
     return np.stack([rows % NUM_CAMERAS, 1000 * rows, 1000 * rows + 500], axis=1)
+
+
+def views(persons: IntArray, *, seed: int) -> FloatArray:
+    """One view of each person, in a camera drawn by chance: (N, 512), unit norm."""
+    fixed, rng = np.random.default_rng(1), np.random.default_rng([7, seed])
+    basis = fixed.standard_normal((_INNER_DIM, DIM)).astype(np.float32) / np.sqrt(DIM)
+    looks = _units(fixed.standard_normal((_LOOKS, _INNER_DIM)))
+    cameras = _units(fixed.standard_normal((NUM_CAMERAS, DIM)))
+    inner = _units(_own_parts(persons)) + _LOOK * looks[persons % _LOOKS]
+    noise = _units(rng.standard_normal((len(persons), DIM), dtype=np.float32))
+    return _units(inner @ basis + _CAMERA * cameras[rng.integers(0, NUM_CAMERAS, len(persons))] + _NOISE * noise)
 
 
 def exact_top(vectors_ND: npt.NDArray[np.float16], queries_QD: FloatArray, top: int) -> IntArray:
@@ -62,17 +73,6 @@ def exact_top(vectors_ND: npt.NDArray[np.float16], queries_QD: FloatArray, top: 
         kept = np.argsort(-similarities, axis=1)[:, :top]
         similarities, rows = np.take_along_axis(similarities, kept, 1), np.take_along_axis(rows, kept, 1)
     return rows
-
-
-def _views(persons: IntArray, *, seed: int) -> FloatArray:
-    """One view of each person, in a camera drawn by chance."""
-    fixed, rng = np.random.default_rng(1), np.random.default_rng([7, seed])
-    basis = fixed.standard_normal((_INNER_DIM, DIM)).astype(np.float32) / np.sqrt(DIM)
-    looks = _units(fixed.standard_normal((_LOOKS, _INNER_DIM)))
-    cameras = _units(fixed.standard_normal((NUM_CAMERAS, DIM)))
-    inner = _units(_own_parts(persons)) + _LOOK * looks[persons % _LOOKS]
-    noise = _units(rng.standard_normal((len(persons), DIM), dtype=np.float32))
-    return _units(inner @ basis + _CAMERA * cameras[rng.integers(0, NUM_CAMERAS, len(persons))] + _NOISE * noise)
 
 
 def _own_parts(persons: IntArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The search engines that are compared: our galleries, in process and over Milvus; the rivals are in `search_rivals`."""
+"""The search engines that are compared: our galleries, in process and over Milvus, and those of `search_rivals`."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class FaissScan:
 class FaissClusters(FaissScan):
     """faiss, an inverted file: `IVF1024,SQfp16`; the effort is the lists that are scanned."""
 
-    efforts = _PROBES
+    efforts: tuple[int, ...] = _PROBES
 
     def set_effort(self, effort: int) -> None:
         """See `Engine.set_effort`."""
@@ -83,7 +83,7 @@ class FaissClusters(FaissScan):
 class FaissGraph(FaissScan):
     """faiss, a graph over halves: `IndexHNSWSQ`."""
 
-    efforts = EFFORTS
+    efforts: tuple[int, ...] = EFFORTS
 
     def set_effort(self, effort: int) -> None:
         """See `Engine.set_effort`."""

@@ -83,4 +83,4 @@ class Gallery(Protocol):
         """
 
     def close(self) -> None:
-        """End what works in the background; safe to call twice."""
+        """Let go of connections; safe to call twice."""

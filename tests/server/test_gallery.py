@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.instruments.milvus_server import MilvusServerError, milvus_server
+from reid.embedding import normalise
 from reid.types import FloatArray, IntArray
 from server.gallery.gallery import NO_HIT, Gallery
 from server.gallery.local import LocalGallery
@@ -24,8 +25,7 @@ SKETCHES = SketchSettings(sketch_from=4, shortlist=10)
 
 
 def unit_vectors(count: int, *, seed: int = 0) -> FloatArray:
-    vectors = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalise(np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32))
 
 
 def keys(*numbers: int) -> IntArray:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from reid.embedding import normalise
 from reid.types import FloatArray, IntArray
 from server.gallery.local import LocalGallery
 from server.gallery.settings import SketchSettings
@@ -16,7 +17,7 @@ def views(*, seed: int) -> FloatArray:
     """Ten views of each of a hundred people, unit norm, all near one common direction."""
     people = np.random.default_rng(1).standard_normal((PEOPLE, DIM)).repeat(VIEWS, axis=0) + 1
     noisy = people + 0.5 * np.random.default_rng(seed).standard_normal(people.shape)
-    return (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    return normalise(noisy.astype(np.float32))
 
 
 def spans(count: int) -> IntArray:
