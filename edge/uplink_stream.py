@@ -25,6 +25,7 @@ _CHANNEL_OPTIONS = (
     # A dead line is noticed within 40 s even when nothing is sent; the server must allow pings this often.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # gRPC waits a minute without it, whatever the line above says
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
     # Waiting between attempts is ours (`reid.retry`): a new channel must not inherit the back-off of the last one.

@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from reid.cli import new_app, print_json, run_app
-from reid.errors import ImageError
+from reid.errors import ConfigError, ImageError
 from reid.files import write_atomic
 from reid.logs import configure_logs
 from reid.release import Release, load_release
@@ -196,7 +196,10 @@ def _span(since: str, until: str) -> tuple[int, int] | None:
     if not since and not until:
         return None
     start_us = read_moment(since, option="--since") if since else EVERYTHING.start_us
-    return start_us, read_moment(until, option="--until") if until else EVERYTHING.end_us
+    end_us = read_moment(until, option="--until") if until else EVERYTHING.end_us
+    if end_us < start_us:
+        raise ConfigError(f"--until {until} lies before --since {since}: wanted the earlier one in --since")
+    return start_us, end_us
 
 
 def _person_cells(person: PersonSummary) -> list[object]:

@@ -46,12 +46,18 @@ def show(
     """Show one person: name, cameras, how often and when seen."""
     with open_client(server, credentials) as client:
         found = client.get_person(person)
-    values = asdict(found)
     if as_json:
-        print_json(values)
+        print_json(asdict(found))
         return
-    shown = {**values, "camids": " ".join(found.camids), "name": found.name or "-"}
-    shown |= {"start_us": moment(found.start_us), "end_us": moment(found.end_us)}
+    shown = {
+        "person": found.person_id,
+        "name": found.name or "-",
+        "cameras": " ".join(found.camids),
+        "tracklets": found.num_tracklets,
+        "views": found.num_observations,
+        "first seen": moment(found.start_us),
+        "last seen": moment(found.end_us),
+    }
     print_table(["", ""], shown.items())
 
 
@@ -263,7 +269,8 @@ def _tell(change: IdentityChange, done: str, *, as_json: bool) -> None:
         return
     persons = ", ".join(map(str, change.person_ids)) or "none"
     event = f" (event {change.event_key})" if change.event_key else ""
-    typer.echo(f"{done}: {change.num_tracklets} tracklets; persons {persons}{event}")
+    count = f", {change.num_tracklets} tracklets" if change.num_tracklets else ""
+    typer.echo(f"{done}: person {persons}{count}{event}")
 
 
 def _event_to_json(event: EventSummary) -> dict[str, Any]:

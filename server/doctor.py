@@ -102,7 +102,7 @@ def check_libraries(_settings: ServerSettings) -> Finding:
 def check_folder(settings: ServerSettings) -> Finding:
     """The data folder can be written, and how fast a write is durable."""
     folder = _existing(settings.data)
-    where = str(folder) if folder == settings.data else f"{settings.data} (not made yet, tried in {folder})"
+    where = str(folder) if folder == settings.data.absolute() else f"{settings.data} (not made yet, tried in {folder})"
     try:
         sync_ms = _sync_ms(folder)
     except OSError as error:

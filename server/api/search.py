@@ -133,8 +133,8 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
                 protocol_version=PROTOCOL_VERSION,
                 release=self._release,
                 totals=totals,
-                num_duplicates=self._ingest.num_duplicates,
-                num_rejected=self._ingest.num_rejected,
+                num_duplicates=self._ingest.counts.num_duplicates,
+                num_rejected=self._ingest.counts.num_rejected,
                 edges=with_connections(edges, self._connected_camids()),
                 started_at_us=self._started_at_us,
             )

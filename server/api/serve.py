@@ -231,9 +231,11 @@ def _build(
 
 def _keepalive(keepalive_s: float) -> list[tuple[str, int]]:
     """Options that find a half-open connection dead, whether anything is sent on it or not."""
+    timeout_ms = int(keepalive_s / 3 * 1000)
     return [
         ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
-        ("grpc.keepalive_timeout_ms", int(keepalive_s / 3 * 1000)),
+        ("grpc.keepalive_timeout_ms", timeout_ms),
+        ("grpc.http2.ping_timeout_ms", timeout_ms),  # gRPC waits a minute without it, whatever the line above says
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", int(_EDGE_PING_S * 1000)),

@@ -29,6 +29,7 @@ class Session:
         served: The space of this server.
         settings: Limits.
         clock_us: The server's, microseconds since the Unix epoch.
+        former_offset_us: Gives what the clock of an edge was corrected by in its stream before, by edge_id.
 
     Raises:
         VersionError: The edge speaks another protocol version.
@@ -44,6 +45,7 @@ class Session:
         served: ServedSpace,
         settings: StreamSettings,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        former_offset_us: Callable[[str], int] = lambda _: 0,
     ) -> None:
         _check_version(hello)
         self.spool = Spool(
@@ -57,7 +59,12 @@ class Session:
         self.rejected_reason = ""
         self._check_space(hello.release.space, hello.dim)
         self._clock_us = clock_us
-        self.clock = EdgeClock(sent_at_us=hello.sent_at_us, now_us=clock_us(), tolerance_s=settings.clock_tolerance_s)
+        self.clock = EdgeClock(
+            sent_at_us=hello.sent_at_us,
+            now_us=clock_us(),
+            tolerance_s=settings.clock_tolerance_s,
+            former_us=former_offset_us(self.spool.edge_id),
+        )
 
     def read(self, message: ingest_pb2.ObservationBatch) -> Batch:
         """Check and decode a batch.

@@ -115,7 +115,7 @@ def lock_folder(data: Path) -> IO[bytes]:
         StorageError: Another server owns it, or it cannot be written.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)  # who was where is nobody else's business
         file = (data / "server.lock").open("ab")
     except OSError as error:
         raise StorageError(f"data folder {data} cannot be used: {error.strerror}") from None

@@ -137,11 +137,14 @@ def test_signal_stops_a_running_agent_cleanly(arguments, server, number):
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}
     ) as process:
-        for line in process.stderr:
-            if "camera ended" in line:
-                break
-        process.send_signal(number)
-        out, _ = process.communicate(timeout=30)
+        try:
+            for line in process.stderr:
+                if "camera ended" in line:
+                    break
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()  # else leaving waits for ever
     report = json.loads(out.splitlines()[-1])
     assert process.returncode == 0
     assert (report["remaining"], report["acknowledged"]) == (0, server.num_stored)

@@ -82,6 +82,20 @@ def test_persons_are_listed_over_pages(client: SearchClient, monkeypatch: pytest
     assert [(person.person_id, person.num_observations) for person in client.iter_persons()] == [(1, 8), (2, 4)]
 
 
+def test_provisional_persons_are_shown_only_when_asked_for(tmp_path: Path, tiny_release: Release) -> None:
+    with running_server(tmp_path / "data", tiny_release) as address, TalkingEdge(address) as edge:
+        edge.welcome()
+        edge.send(batch_message(1, observation(0)))
+        assert edge.acknowledgement().acked_seq == 1
+        with SearchClient(address) as client:
+            assert (list(client.iter_persons()), client.search_embedding(half_bytes(0), top=5)) == ([], [])
+            (listed,) = client.iter_persons(with_provisional=True)
+            (found,) = client.search_embedding(half_bytes(0), top=5, with_provisional=True)
+            totals = client.status().totals
+    assert (listed.is_provisional, found.person) == (True, listed)
+    assert (totals.num_persons, totals.num_provisional) == (0, 1)
+
+
 def test_tracklets_are_listed_with_their_sightings(client: SearchClient) -> None:
     found = list(client.iter_tracklets(person_id=1, with_sightings=True))
     assert [(item.camera.camid, item.tracklet_id, item.person_id) for item in found] == [("cam1", 1, 1), ("cam2", 2, 1)]
@@ -121,12 +135,16 @@ class StuckSearch:
         self.release = threading.Event()
         self.num_photos = 0
 
-    def by_image(self, image: bytes, *, top: int, scope: Scope) -> list[tuple[PrototypeRef, float]]:
+    def by_image(
+        self, image: bytes, *, top: int, scope: Scope, with_provisional: bool
+    ) -> list[tuple[PrototypeRef, float]]:
         self.num_photos += 1
         assert self.release.wait(20)
         return []
 
-    def by_embedding(self, content: bytes, *, top: int, scope: Scope) -> list[tuple[PrototypeRef, float]]:
+    def by_embedding(
+        self, content: bytes, *, top: int, scope: Scope, with_provisional: bool
+    ) -> list[tuple[PrototypeRef, float]]:
         return []
 
 

@@ -50,6 +50,19 @@ def test_a_person_gets_in_with_the_file_or_its_variable(
         assert run("persons", "--server", address) == 0
 
 
+def test_scripts_are_told_what_was_made_and_revoked(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("edge", "e1", "--data", data, "--json")
+    capsys.readouterr()
+    for command in (("enroll", "--cameras", "c", "--out", "b1"), ("renew", "--out", "b2"), ("revoke",), ("revoke",)):
+        made = [str(tmp_path / word) if word in ("b1", "b2") else word for word in command[1:]]
+        assert run(command[0], *words, *made) == 0
+    enrolled, renewed, *revoked = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (enrolled["camids"], renewed["out"]) == (["c"], str(tmp_path / "b2"))
+    assert [answer["num_revoked"] for answer in revoked] == [2, 0]
+
+
 def test_the_list_shows_states_and_no_hashes(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("enroll", "viewer", "vic", "--data", data, "--out", str(tmp_path / "1"))
     run("renew", "viewer", "vic", "--data", data, "--out", str(tmp_path / "2"))

@@ -151,3 +151,8 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"data folder .*file/data cannot be used: Not a directory"):
         lock_folder(tmp_path / "file" / "data")
+
+
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    lock_folder(tmp_path / "data").close()
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,12 @@ from reid.credentials import Credentials
 from reid.release import Release
 from server.client import SearchClient
 from server.errors import RefusedError, SecurityError, UnreachableError
+from server.identity_client import IdentityClient
 from server.security.authority import Authority
 from server.security.registry import Enrolment
+from server.storage.database import StorageSettings, read_database
+from server.storage.records import AuditEntry
+from server.storage.sql import SqlRecords
 
 
 @pytest.fixture
@@ -118,6 +123,54 @@ def test_the_open_stream_of_a_revoked_edge_ends_and_others_go_on(
         assert revoked.ending()[0] is grpc.StatusCode.UNAUTHENTICATED
         good.send(batch_message(1, observation()))
         assert good.acknowledgement().acked_seq == 1
+
+
+def test_refused_edges_stand_in_the_audit_log_once(
+    address: str, site: Authority, edge1: Credentials, tmp_path: Path
+) -> None:
+    for said in (hello("edge2"), hello("edge1", camids=["cam3"]), hello("edge2")):
+        with TalkingEdge(address, said, credentials=edge1) as edge:
+            edge.ending()
+    site.registry.revoke("edge", "edge1", now_s=1)
+    with TalkingEdge(address, credentials=edge1) as edge:
+        edge.ending()
+    wanted = ["speak for edge edge2", "announces camera cam3", "was revoked"]
+    entries = refusals(tmp_path / "data", num_wanted=len(wanted))
+    assert [words in entry.outcome for words, entry in zip(wanted, entries, strict=True)] == [True] * 3
+    assert {(entry.actor.name, entry.what) for entry in entries} == {("edge1", "StreamObservations")}
+
+
+def test_an_edge_cannot_fill_the_audit_log(address: str, edge1: Credentials, tmp_path: Path) -> None:
+    for number in range(12):
+        with TalkingEdge(address, hello("edge1", camids=[f"forged{number}"]), credentials=edge1) as edge:
+            edge.ending()
+    assert len(refusals(tmp_path / "data", num_wanted=9, limit_s=1)) == 8
+
+
+def test_a_viewer_who_tries_to_merge_is_refused_logged_and_audited(
+    address: str, site: Authority, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    viewer = enroll(site, "viewer", "vic")
+    with (
+        IdentityClient(address, timeout_s=5, credentials=viewer) as client,
+        pytest.raises(RefusedError, match="viewer vic may not call MergePersons: it takes the credentials of an oper"),
+    ):
+        client.merge([1, 2])
+    (entry,) = refusals(tmp_path / "data", num_wanted=1)
+    assert (entry.actor, entry.what) == (("vic", "viewer"), "MergePersons")
+    assert "caller refused" in "".join(capfd.readouterr())
+
+
+def refusals(data: Path, *, num_wanted: int, limit_s: float = 20) -> list[AuditEntry]:
+    """Those in the audit log; waits until there are as many as wanted, as they are written in the background."""
+    records = SqlRecords(read_database(StorageSettings(), data=data))
+    deadline_s = time.monotonic() + limit_s
+    found: list[AuditEntry] = []
+    while len(found) < num_wanted and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+        found = [entry for entry in records.iter_audit() if entry.outcome.startswith("refused")]
+    records.close()
+    return found
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ from server.api import messages
 from server.types import Camera, EdgeSummary, PersonSummary, Sighting, Totals, TrackletSummary
 
 PERSON = PersonSummary(
-    person_id=2**40, camids=("a", "b"), num_tracklets=3, num_observations=9, start_us=-5, end_us=2**60
+    person_id=2**40,
+    camids=("a", "b"),
+    num_tracklets=3,
+    num_observations=9,
+    start_us=-5,
+    end_us=2**60,
+    is_provisional=True,
 )
 
 
@@ -36,7 +42,7 @@ def test_a_status_survives_the_wire() -> None:
     status = messages.ServerStatus(
         protocol_version=1,
         release=ReleaseRef("n", "v", "s"),
-        totals=Totals(num_observations=1, num_tracklets=2, num_persons=3),
+        totals=Totals(num_observations=1, num_tracklets=2, num_persons=3, num_provisional=7),
         num_duplicates=4,
         num_rejected=5,
         edges=(edge,),

@@ -68,6 +68,34 @@ def test_a_picture_is_searched(address: str, capsys: pytest.CaptureFixture[str],
     assert "cannot read picture" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "num_found"),
+    [(["--camera", "cam1"], 1), (["--until", "1970-01-01T00:00:02"], 1), (["--since", "1970-01-02"], 0)],
+    ids=["camera", "until", "since"],
+)
+def test_a_search_is_bound_to_cameras_and_times(
+    address: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], num_found: int
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (80, 40, 3), dtype=np.uint8))
+    assert run("search", "--image", str(tmp_path / "a.png"), "--json", "--server", address, *words) == 0
+    assert len(answer(capsys)) == num_found
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--since", "tomorrow"], "--since 'tomorrow': wanted a date or time"),
+        (["--since", "2026-02-01", "--until", "2026-01-01"], "--until 2026-01-01 lies before --since 2026-02-01"),
+    ],
+)
+def test_times_that_make_no_span_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    assert run("search", "--image", str(tmp_path / "a.png"), *words) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_sheet_is_written(address: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "sheet.png"
     assert run("sheet", "--crops", str(tmp_path), "--out", str(out), "--server", address) == 2
