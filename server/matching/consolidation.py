@@ -1,14 +1,15 @@
-"""Consolidation: everybody of a window is clustered anew, and keeps the person_id that most of them had. Pure.
+"""Consolidation: persons of a window who look alike become one, and one who falls apart becomes several. Pure.
 
-1. Embeddings lose what is common to their camera: light and angle make people of one camera alike. The means of cameras
-   that saw few are trusted less.
+1. It starts from the persons there are. Embeddings lose what is common to their camera, as in online matching.
 2. Tracklets of one camera at one moment stay apart; then the words of operators hold, the latest first.
-3. Parts join by average linkage (`agglomeration`). The least similarity lies below the release's threshold, because a
-   mean over all pairs of two persons' tracklets is lower than the one pair that online matching looks at.
+3. The tracklets of each person join by average linkage (`agglomeration`). A person whose last parts are too unlike to
+   join is split. What then remains joins across persons in the same way, but must be more alike for that: whom online
+   matching put together stays together, unless much speaks against it.
 4. Every part takes the person it shares most views with, and no two take the same; the others become new persons. A
    person left with nothing is folded into the one that took most of it.
 
-The result depends on the tracklets alone, not on their order.
+Both bounds lie below the release's threshold, because a mean over all pairs of tracklets is lower than the similarity
+to a person's mean that online matching looks at. The result does not depend on the order of the tracklets.
 """
 
 from __future__ import annotations
@@ -18,37 +19,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from reid.neighbours import jaccard_graph
 from reid.settings import Settings
 from reid.types import FloatArray, IntArray
 from server.matching.agglomeration import agglomerate
+from server.matching.camera_means import CameraMeans
 from server.matching.constraints import Parts, constrained_parts, overlapping_pairs
 from server.matching.links import Word
-from server.matching.tracklets import MaturitySettings, mean_embedding, share
+from server.matching.tracklets import MaturitySettings, mean_embedding, share, unit
 from server.types import NO_PERSON, Tracklet
-
-_LEAST_NORM = 1e-6
 
 
 class ConsolidationSettings(Settings):
-    """Global clustering of what was decided online."""
+    """When and how what was decided online is looked at again."""
 
     interval_s: float = Field(default=1800.0, ge=0)
     """Time between two consolidations; 0 for on demand only."""
     window_s: float = Field(default=24 * 3600, gt=0)
-    """Persons seen within this time before now are clustered anew, with all of their tracklets."""
+    """Persons seen within this time before now are looked at, with all of their tracklets."""
     slack: float = Field(default=0.4, ge=0, le=1)
-    """How far the least mean similarity lies below the release's threshold, as a share of 1 - threshold."""
-    affinity: float = Field(default=0.5, gt=0, le=1)
-    """Least mean share of neighbours that two parts have in common (1 - Jaccard distance)."""
-    neighbours: int = Field(default=8, ge=2)
-    """k of the k-reciprocal neighbours; about as many tracklets as a person has in a window."""
-    expansion: int = Field(default=2, ge=1)
-    """Neighbours over which each encoding is averaged, itself included."""
-    camera_prior: float = Field(default=30.0, ge=0)
-    """A camera with this many tracklets has half of its own mean taken away; with more, more."""
+    """How far the least mean similarity of two persons who join lies below the release's threshold, as a share of
+    1 - threshold."""
+    split_slack: float = Field(default=0.55, ge=0, le=1)
+    """Likewise of two parts of one person that stay together; not less than `slack`."""
+    camera_prior: float = Field(default=10.0, gt=0)
+    """A camera that saw this many persons has half of its own mean taken away; with more, more."""
+
+    @model_validator(mode="after")
+    def _check_splits_need_more_than_joins(self) -> ConsolidationSettings:
+        if self.split_slack < self.slack:
+            raise ValueError(
+                f"split_slack is {self.split_slack} and slack {self.slack}: what was split would join again; raise "
+                "split_slack to slack or more"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +82,12 @@ def consolidate(
     threshold: float,
     next_person_id: int,
 ) -> list[Regrouping]:
-    """Cluster tracklets, and name the clusters.
+    """Find the persons to join and to split.
 
     Args:
         tracklets: All tracklets of every person in the window, each once, in any order; every one has a person.
         words: What operators said, oldest first; words about other tracklets are passed over.
-        settings: How to cluster.
+        settings: How alike is enough.
         maturity: How much young tracklets count.
         threshold: The release's least cosine of one person's tracklets.
         next_person_id: Larger than every person_id of these tracklets.
@@ -94,40 +99,35 @@ def consolidate(
     if len(ordered) < 2:
         return []
     parts = _constrained(ordered, words)
-    cameras_N = np.array([tracklet.camera_key for tracklet in ordered])
-    feats_ND = without_camera_means(
-        np.stack([mean_embedding(tracklet) for tracklet in ordered]), cameras_N, prior=settings.camera_prior
-    )
-    agglomerate(
-        feats_ND,
-        np.array([share(tracklet, maturity) for tracklet in ordered], dtype=np.float32),
-        jaccard_graph(feats_ND, k1=settings.neighbours, k2=min(settings.expansion, len(ordered))),
-        parts,
-        least_similarity=threshold - settings.slack * (1.0 - threshold),
-        least_affinity=settings.affinity,
-    )
+    feats_ND = _comparable(ordered, settings, maturity)
+    shares_N = np.array([share(tracklet, maturity) for tracklet in ordered], dtype=np.float32)
+    for among, slack in ((_rows_by_person(ordered), settings.split_slack), ([np.arange(len(ordered))], settings.slack)):
+        least = threshold - slack * (1.0 - threshold)
+        agglomerate(feats_ND, shares_N, parts, among=among, least_similarity=least)
     return _regroupings(ordered, _named([[ordered[row] for row in part] for part in parts.members()], next_person_id))
 
 
-def without_camera_means(feats_ND: FloatArray, cameras_N: IntArray, *, prior: float) -> FloatArray:
-    """Take from each embedding how the mean of its camera differs from the mean of all.
+def _comparable(
+    tracklets: Sequence[Tracklet], settings: ConsolidationSettings, maturity: MaturitySettings
+) -> FloatArray:
+    """Embeddings without what is common to their cameras, (N, D) float32, unit norm."""
+    means = CameraMeans(prior=settings.camera_prior)
+    met: set[tuple[int, int]] = set()
+    for tracklet in tracklets:
+        place = tracklet.camera_key, tracklet.person_id
+        weight = share(tracklet, maturity)
+        vector = np.float32(weight) * mean_embedding(tracklet)
+        means.add(tracklet.camera_key, vector, weight, new_persons=int(place not in met))
+        met.add(place)
+    means.refresh()
+    return np.stack([unit(mean_embedding(tracklet) - means.offset(tracklet.camera_key)) for tracklet in tracklets])
 
-    Args:
-        feats_ND: Unit-norm float32.
-        cameras_N: int64 camera of each.
-        prior: Tracklets' worth of belief that a camera is like the others.
 
-    Returns:
-        (N, D) float32, unit norm; a row without a direction stays zero.
-    """
-    mean_D = feats_ND.mean(axis=0)
-    centred_ND = feats_ND.copy()
-    for camera in np.unique(cameras_N):
-        rows = np.flatnonzero(cameras_N == camera)
-        trust = len(rows) / (len(rows) + prior)
-        centred_ND[rows] -= np.float32(trust) * (feats_ND[rows].mean(axis=0) - mean_D)
-    norms_N1 = np.linalg.norm(centred_ND, axis=1, keepdims=True)
-    return np.asarray(centred_ND / np.maximum(norms_N1, _LEAST_NORM), dtype=np.float32)
+def _rows_by_person(tracklets: Sequence[Tracklet]) -> list[IntArray]:
+    rows: defaultdict[int, list[int]] = defaultdict(list)
+    for row, tracklet in enumerate(tracklets):
+        rows[tracklet.person_id].append(row)
+    return [np.array(mine) for mine in rows.values()]
 
 
 def _constrained(tracklets: Sequence[Tracklet], words: Sequence[Word]) -> Parts:

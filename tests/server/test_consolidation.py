@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.matching.consolidation import ConsolidationSettings, Regrouping, consolidate, without_camera_means
+from server.matching.consolidation import ConsolidationSettings, Regrouping, consolidate
 from server.matching.links import Word
 from server.matching.tracklets import MaturitySettings, overlap
 from server.types import Tracklet
 
 DIM = 16
 CAMERAS = 3
+THRESHOLD = 0.8
 
 
 def face(person: int, seed: int = 0, *, noise: float = 0.25) -> np.ndarray:
@@ -39,20 +40,25 @@ def tracklet(key: int, looks_like: int, person_id: int, *, camera: int = 1, star
     )
 
 
-def run(tracklets: Sequence[Tracklet], words: Sequence[Word] = ()) -> list[Regrouping]:
+def pair_of_cosine(cosine: float) -> tuple[np.ndarray, np.ndarray]:
+    one, other = np.eye(DIM, dtype=np.float32)[:2]
+    return one, np.float32(cosine) * one + np.float32(np.sqrt(1 - cosine**2)) * other
+
+
+def run(tracklets: Sequence[Tracklet], words: Sequence[Word] = (), **changed: float) -> list[Regrouping]:
     return consolidate(
         tracklets,
         words,
-        settings=ConsolidationSettings(),
+        settings=ConsolidationSettings(**changed),
         maturity=MaturitySettings(),
-        threshold=0.8,
+        threshold=THRESHOLD,
         next_person_id=1 + max((item.person_id for item in tracklets), default=0),
     )
 
 
-def after(tracklets: Sequence[Tracklet], words: Sequence[Word] = ()) -> dict[int, int]:
+def after(tracklets: Sequence[Tracklet], words: Sequence[Word] = (), **changed: float) -> dict[int, int]:
     found = {item.tracklet_key: item.person_id for item in tracklets}
-    for regrouping in run(tracklets, words):
+    for regrouping in run(tracklets, words, **changed):
         found.update(regrouping.moves)
     return found
 
@@ -106,6 +112,12 @@ def test_an_operators_last_word_on_strangers_holds(words: list[Word], together: 
     assert (found[1] == found[4]) is together
 
 
+def test_an_operators_merge_of_strangers_holds_for_all_their_tracklets() -> None:
+    tracklets = [tracklet(key, key % 2, 1) for key in range(1, 9)]
+    assert run(tracklets, [Word(1, key, True) for key in range(2, 9)]) == []
+    assert run(tracklets) != []
+
+
 def test_an_operators_split_of_one_who_looks_alike_holds() -> None:
     tracklets = [tracklet(1, 0, 1), tracklet(2, 0, 2)]
     assert after(tracklets, [Word(1, 2, False), Word(1, 99, True)]) == {1: 1, 2: 2}
@@ -122,15 +134,46 @@ def test_a_sum_without_direction_joins_nobody() -> None:
     assert after([tracklet(1, 0, 1), empty, tracklet(3, 0, 1)]) == {1: 1, 2: 2, 3: 1}
 
 
-def test_what_is_common_to_a_camera_is_taken_away_once_it_saw_many() -> None:
-    cameras = np.repeat([0, 1], 40)
-    shift = np.where(cameras == 1, 0.5, 0.0)[:, None] * np.ones(DIM)
-    feats = np.stack([face(row % 8, row) for row in range(80)]) + shift
-    feats = (feats / np.linalg.norm(feats, axis=1, keepdims=True)).astype(np.float32)
-    centred = without_camera_means(feats, cameras, prior=0)
-    assert np.allclose(np.linalg.norm(centred, axis=1), 1, atol=1e-5)
-    assert np.sum(centred[:8] * centred[40:48], axis=1).mean() > np.sum(feats[:8] * feats[40:48], axis=1).mean()
-    assert np.allclose(without_camera_means(feats, cameras, prior=1e9), feats, atol=1e-5)
+def test_a_person_cut_in_two_halves_is_joined() -> None:
+    tracklets = [tracklet(key, key % 3, 1 + key % 3, camera=1 + key % 2) for key in range(1, 13)]
+    for item in tracklets[6:]:
+        item.person_id += 3 * (item.person_id == 1)
+    assert partition(after(tracklets)) == {frozenset({1, 4, 7, 10}), frozenset({2, 5, 8, 11}), frozenset({3, 6, 9, 12})}
+
+
+@pytest.mark.parametrize("persons", [(1, 1), (1, 2)], ids=["together", "apart"])
+def test_what_is_neither_clearly_one_nor_clearly_two_stays_as_it_is(persons: tuple[int, int]) -> None:
+    between = THRESHOLD - 0.48 * (1 - THRESHOLD)
+    one, other = tracklet(1, 0, persons[0]), tracklet(2, 0, persons[1])
+    one.embedding_sum, other.embedding_sum = pair_of_cosine(between)
+    assert run([one, other]) == []
+
+
+def test_a_tracklet_of_a_poor_crop_counts_little() -> None:
+    poor = tracklet(3, 1, 2)
+    poor.weight, poor.embedding_sum = 0.05, 0.05 * face(1)
+    tracklets = [tracklet(1, 0, 1), tracklet(2, 0, 2), poor]
+    assert partition(after(tracklets)) == {frozenset({1, 2}), frozenset({3})}
+
+
+@pytest.mark.parametrize(("camera_prior", "num_found"), [(1.0, 8), (1e9, 16)], ids=["trusted", "not trusted"])
+def test_what_is_common_to_a_camera_is_taken_away(camera_prior: float, num_found: int) -> None:
+    tracklets = [tracklet(key, key % 8, 1 + key % 16, camera=1 + key % 16 // 8) for key in range(64)]
+    for item in tracklets:
+        item.embedding_sum[DIM - 1] += 4.5 * (item.camera_key == 2)
+    found = after(tracklets, camera_prior=camera_prior)
+    assert len(partition(found)) == num_found
+
+
+def test_a_split_easier_than_a_join_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"split_slack is 0\.2 and slack 0\.4"):
+        ConsolidationSettings(split_slack=0.2, slack=0.4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, CAMERAS)), max_size=30))
+def test_correct_persons_stay_as_they_are(seen: list[tuple[int, int]]) -> None:
+    assert run([tracklet(key, who, 1 + who, camera=camera) for key, (who, camera) in enumerate(seen)]) == []
 
 
 @st.composite
