@@ -35,7 +35,7 @@ _EARLIEST_S = 0.1
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run all rounds and publish."""
-    chosen = _parse(arguments)
+    chosen = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="osprey_crash_") as folder:
         figures = run_rounds(Path(folder) / "data", chosen)
     details = {"database": "PostgreSQL" if chosen.url else "SQLite", "edges": chosen.edges, "rate_hz": chosen.rate}
@@ -100,7 +100,8 @@ def _renamed(server: ServerProcess, engine: Engine) -> int:
     return len(set(recorded.items()) ^ set(told.items()))
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What a run is asked to do."""
     parser = flags(NAME, "Kill the server at random moments under load, and compare.")
     parser.add_argument("--rounds", type=int, default=None, help="how often; default 50")
     parser.add_argument("--url", default="", help="SQLAlchemy URL of an empty database; default: SQLite")

@@ -145,7 +145,7 @@ def _rates(report: LoadReport, load: Load, server_cpu_s: float) -> Rates:
         acked_per_s=float(counts_N[within].sum()) / ((1 - _WARM_UP) * load.seconds),
         p50_ms=float(p50_ms),
         p99_ms=float(p99_ms),
-        server_us=server_cpu_s / total * 1e6,
+        server_us=server_cpu_s / (total + load.edges * load.lead_in) * 1e6,
         generator_us=report.cpu_s / total * 1e6,
         errors=len(report.errors),
     )

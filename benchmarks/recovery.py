@@ -86,7 +86,8 @@ def fill(engine: Engine, size: int) -> None:
         connection.execute(insert(cameras), seen_by)
         for first in range(1, num_persons + 1, _PAGE):
             page = range(first, min(first + _PAGE, num_persons + 1))
-            insert_rows(connection, persons, ("person_id", "created_us"), [(key, 1) for key in page])
+            columns = ("person_id", "created_us", "confirmed_us")
+            insert_rows(connection, persons, columns, [(key, 1, 1) for key in page])
     for rows in _pages(size, manifest.space, manifest.dim):
         with engine.begin() as connection:
             insert_rows(connection, tracklets, _COLUMNS, rows)

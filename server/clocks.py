@@ -4,6 +4,11 @@ An edge says at hello what its clock shows. When that is further off than the li
 are moved by the difference, so that matching compares what happened at one moment. Times that are impossible even then
 (before 2000, as of a clock that was never set, or in the future) cannot be placed: their observations are refused, each
 with its reason. An edge that does not say what its clock shows is believed.
+
+Each hello measures anew, and the line makes each measure a little different. While a server runs, what it measured last
+stays in force as long as the new measure agrees within the tolerance: a tracklet that goes on after a broken line does
+not jump. After a restart of the server the first measure counts, so that times of one tracklet may then differ by the
+tolerance at most. What is stored keeps its time: a repeat is dropped by its sequence number, whatever its time is now.
 """
 
 from __future__ import annotations
@@ -26,15 +31,17 @@ class EdgeClock:
         sent_at_us: What it showed at hello, microseconds since the Unix epoch; 0 if the edge did not say.
         now_us: The server's clock then.
         tolerance_s: Differences up to this are put down to the line.
+        former_us: `offset_us` of the edge's stream before, kept if it differs no further; 0 for none.
 
     Attributes:
         offset_us: What is added to the times of the stream.
     """
 
-    def __init__(self, *, sent_at_us: int, now_us: int, tolerance_s: float) -> None:
+    def __init__(self, *, sent_at_us: int, now_us: int, tolerance_s: float, former_us: int = 0) -> None:
         self._is_known = sent_at_us != 0
         offset_us = now_us - sent_at_us if self._is_known else 0
-        self.offset_us = offset_us if abs(offset_us) > tolerance_s * 1e6 else 0
+        fitting = (known_us for known_us in (former_us, 0) if abs(offset_us - known_us) <= tolerance_s * 1e6)
+        self.offset_us = next(fitting, offset_us)
 
     def place(
         self, observations: Sequence[SpooledObservation], *, now_us: int

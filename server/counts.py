@@ -68,6 +68,16 @@ class IngestCounts:
     folds: int = 0
     commit: Durations = field(default_factory=Durations)
 
+    @property
+    def num_duplicates(self) -> int:
+        """Of all edges."""
+        return sum(list(self.duplicates.values()))
+
+    @property
+    def num_rejected(self) -> int:
+        """Of all edges."""
+        return sum(list(self.rejected.values()))
+
 
 @dataclass(slots=True, kw_only=True)
 class WriterCounts:

@@ -110,24 +110,14 @@ class Ingest:
         self._is_stale = True
 
     @property
-    def num_duplicates(self) -> int:
-        """Observations that came again since the server started."""
-        return sum(list(self.counts.duplicates.values()))
-
-    @property
-    def num_rejected(self) -> int:
-        """Observations refused for good since the server started."""
-        return sum(list(self.counts.rejected.values()))
-
-    @property
     def num_persons(self) -> int:
         """Confirmed persons of the served space."""
         return self._matcher.persons.num_confirmed
 
     @property
     def num_provisional(self) -> int:
-        """Provisional persons of the served space."""
-        return self._matcher.persons.num_persons - self._matcher.persons.num_confirmed
+        """Provisional persons of the served space; in the midst of a step, about as many."""
+        return max(0, self._matcher.persons.num_persons - self._matcher.persons.num_confirmed)
 
     def is_confirmed(self, person_id: int) -> bool:
         """True for a person of the served space who is not provisional. Any thread may ask."""

@@ -146,6 +146,11 @@ class _Edge:
         self._open: Any = self._channel.stream_stream(_METHOD)
         self.start_s = 0.0  # of the loop's clock; what is acknowledged is counted from there
 
+    @property
+    def is_open(self) -> bool:
+        """Its stream was welcomed and has not ended."""
+        return not self._reading.done()
+
     async def connect(self) -> None:
         self._call: Any = self._open()
         self._under_way: deque[tuple[int, float]] = deque()
@@ -241,10 +246,11 @@ async def _live(edge: _Edge, load: Load, end_s: float) -> None:
 
 
 async def _live_on(edge: _Edge, _: Load, end_s: float) -> None:
-    """Connect and send, again and again after every loss, until the time is over."""
+    """Send, and connect again after every loss, until the time is over."""
     while asyncio.get_running_loop().time() < end_s:
         try:
-            await edge.connect()
+            if not edge.is_open:
+                await edge.connect()
             await edge.send(end_s, from_seq=edge.acked_seq + 1)
         except _BROKEN:
             await asyncio.sleep(0.1)
@@ -254,11 +260,10 @@ async def _main(load: Load, index: int, processes: int) -> None:
     acked: list[tuple[float, int, float]] = []
     edges = [_Edge(number, load, acked) for number in range(index, load.edges, processes)]
     errors: list[str] = []
-    if not load.is_endless:
-        for first in range(0, len(edges), 50):
-            await asyncio.gather(*(edge.connect() for edge in edges[first : first + 50]))
-        await asyncio.gather(*(edge.lead_in() for edge in edges))
-        acked.clear()
+    for first in range(0, len(edges), 50):
+        await asyncio.gather(*(edge.connect() for edge in edges[first : first + 50]))
+    await asyncio.gather(*(edge.lead_in() for edge in edges))
+    acked.clear()
     print("connected", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     start_s, cpu_s = asyncio.get_running_loop().time(), time.process_time()

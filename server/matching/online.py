@@ -135,11 +135,13 @@ class OnlineMatcher:
         opened: list[Tracklet] = []
         for tracklet, observations in arrivals:
             was_open = tracklet.person_id == NO_PERSON or self._is_undecided(tracklet)
+            self._touched[tracklet.tracklet_key] = tracklet
+            if not was_open and self.persons.grow(tracklet, observations):
+                continue
             homes[tracklet.tracklet_key] = (
                 NO_PERSON if tracklet.person_id == NO_PERSON else self.persons.detach(tracklet)
             )
             pool(tracklet, observations)
-            self._touched[tracklet.tracklet_key] = tracklet
             (opened if was_open else grown).append(tracklet)
         for tracklet in grown:
             opened += self._return_home(tracklet, homes)
@@ -245,9 +247,10 @@ class OnlineMatcher:
         gains: dict[int, float] = {}
         others = [person_id for person_id in near if person_id != item.home and person_id in self.persons]
         if others:
-            similarities = self.persons.similarities(item.comparable, others)
-            for person_id, similarity in zip(others, similarities.tolist(), strict=True):
-                gain = similarity - item.threshold + self._time_gain(item.tracklet, person_id)
+            excesses = self.persons.similarities(item.comparable, others) - item.threshold
+            for index in np.flatnonzero(excesses >= -self._most_time_gain).tolist():
+                person_id = others[index]
+                gain = float(excesses[index]) + self._time_gain(item.tracklet, person_id)
                 if gain >= 0:
                     gains[person_id] = gain + _LEAST_GAIN
         if item.home in self.persons:
@@ -255,6 +258,11 @@ class OnlineMatcher:
             if gain >= 0:
                 gains[item.home] = gain + _LEAST_GAIN + self._settings.stay_margin
         return gains
+
+    @property
+    def _most_time_gain(self) -> float:
+        """`_time_gain` gives no more."""
+        return self._settings.transitions.most_log_odds / self._settings.log_odds_per_cosine
 
     def _time_gain(self, tracklet: Tracklet, person_id: int) -> float:
         """What the time since the person was seen last is worth, as cosine; 0 for late data."""

@@ -14,20 +14,27 @@ _FLOAT = np.dtype("<f4")
 _PAGE = 500
 
 
-def pooled_values(tracklet: Tracklet) -> dict[str, Any]:
-    """The columns that change as a tracklet grows, and its key."""
-    return {
-        "tracklet_key": tracklet.tracklet_key,
-        "person_id": tracklet.person_id,
-        "start_us": tracklet.start_us,
-        "end_us": tracklet.end_us,
-        "num_observations": tracklet.num_observations,
-        "weight": tracklet.weight,
-        "embedding_sum": tracklet.embedding_sum.astype(_FLOAT, copy=False).tobytes(),
-        "is_closed": tracklet.is_closed,
-        "updated_us": tracklet.updated_us,
-        "has_views": True,
-    }
+POOLED_COLUMNS = (
+    *("tracklet_key", "person_id", "start_us", "end_us", "num_observations", "weight", "embedding_sum"),
+    *("is_closed", "updated_us", "has_views"),
+)
+"""The columns that change as a tracklet grows, its key first."""
+
+
+def pooled_row(tracklet: Tracklet) -> tuple[Any, ...]:
+    """The values of `POOLED_COLUMNS`."""
+    return (
+        tracklet.tracklet_key,
+        tracklet.person_id,
+        tracklet.start_us,
+        tracklet.end_us,
+        tracklet.num_observations,
+        float(tracklet.weight),
+        tracklet.embedding_sum.astype(_FLOAT, copy=False).tobytes(),
+        tracklet.is_closed,
+        tracklet.updated_us,
+        True,
+    )
 
 
 def to_tracklet(row: Row[Any]) -> Tracklet:
@@ -42,7 +49,7 @@ def to_tracklet(row: Row[Any]) -> Tracklet:
         weight=row.weight,
         embedding_sum=np.frombuffer(row.embedding_sum, dtype=_FLOAT).astype(np.float32),
         person_id=row.person_id,
-        is_closed=row.is_closed,
+        is_closed=bool(row.is_closed),
         updated_us=row.updated_us,
     )
 

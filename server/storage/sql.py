@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
 from server.errors import NotFoundError
 from server.storage.audit import audit_page, write_audit
-from server.storage.bulk import insert_rows
+from server.storage.bulk import find_rows, insert_rows, update_rows
 from server.storage.database import explained, scrub
 from server.storage.erasure import delete_aged, delete_views, erase_person
 from server.storage.lease import Lease
@@ -25,7 +25,7 @@ from server.storage.records import (
     Rearrangement,
     StoredObservation,
 )
-from server.storage.rows import pooled_values, spool_row, spool_state, to_tracklet
+from server.storage.rows import POOLED_COLUMNS, pooled_row, spool_row, spool_state, to_tracklet
 from server.storage.schema import cameras, observations, persons, spools, tracklets
 from server.types import Actor, Camera, CameraSpan, Spool, Tracklet, TrackletName
 
@@ -85,17 +85,9 @@ class SqlRecords:
     @explained
     def find_tracklets(self, names: Sequence[TrackletName], space: str) -> list[Tracklet]:
         """See `Records.find_tracklets`."""
-        by_camera: defaultdict[int, list[int]] = defaultdict(list)
-        for camera_key, tracklet_id in names:
-            by_camera[camera_key].append(tracklet_id)
-        found: list[Tracklet] = []
         with self._engine.connect() as connection:
-            for camera_key, tracklet_ids in by_camera.items():  # SQLite scans the whole table for a list of pairs
-                in_camera = select(tracklets).where(tracklets.c.camera_key == camera_key, tracklets.c.space == space)
-                for first in range(0, len(tracklet_ids), _PAGE):
-                    wanted = tracklets.c.tracklet_id.in_(tracklet_ids[first : first + _PAGE])
-                    found += [to_tracklet(row) for row in connection.execute(in_camera.where(wanted))]
-        return found
+            rows = find_rows(connection, tracklets, ("camera_key", "tracklet_id"), names)
+            return [to_tracklet(row) for row in rows if row.space == space]
 
     @explained
     def find_overlapping(self, spans: Sequence[CameraSpan], space: str) -> list[Tracklet]:
@@ -214,19 +206,15 @@ def _write_names(connection: Connection, changes: Changes) -> None:
     if changes.new_spools:
         connection.execute(insert(spools), [spool_row(*item) for item in changes.new_spools.items()])
     if changes.changed_spools:
-        query = update(spools).where(spools.c.spool_key == bindparam("key"))
-        values = ("acked_seq", "num_observations", "last_seen_us")
-        rows = [
-            {"key": state.spool_key, **{name: getattr(state, name) for name in values}}
-            for state in changes.changed_spools.values()
-        ]
-        connection.execute(query.values({name: bindparam(name) for name in values}), rows)
+        columns = ("spool_key", "acked_seq", "num_observations", "last_seen_us")
+        states = [attrgetter(*columns)(state) for state in changes.changed_spools.values()]
+        update_rows(connection, spools, columns, states)
 
 
 def _write_persons(connection: Connection, changes: Changes) -> None:
     if changes.new_persons:
-        rows = [{"person_id": person_id, "created_us": changes.time_us} for person_id in changes.new_persons]
-        connection.execute(insert(persons), rows)
+        rows = [(person_id, changes.time_us) for person_id in changes.new_persons]
+        insert_rows(connection, persons, ("person_id", "created_us"), rows)
     confirm_persons(connection, changes.confirmed_persons, time_us=changes.time_us)
     if changes.folded_persons:
         query = update(persons).where(persons.c.person_id == bindparam("folded")).values(folded_into=bindparam("into"))
@@ -234,16 +222,7 @@ def _write_persons(connection: Connection, changes: Changes) -> None:
 
 
 def _write_tracklets(connection: Connection, changes: Changes) -> None:
-    if changes.new_tracklets:
-        fixed = [
-            {"camera_key": t.camera_key, "tracklet_id": t.tracklet_id, "space": changes.space}
-            for t in changes.new_tracklets
-        ]
-        rows = [{**a, **pooled_values(t)} for a, t in zip(fixed, changes.new_tracklets, strict=True)]
-        connection.execute(insert(tracklets), rows)
-    if changes.changed_tracklets:
-        rows = [pooled_values(tracklet) for tracklet in changes.changed_tracklets]
-        for row in rows:
-            row["key"] = row.pop("tracklet_key")
-        query = update(tracklets).where(tracklets.c.tracklet_key == bindparam("key"))
-        connection.execute(query.values({name: bindparam(name) for name in rows[0] if name != "key"}), rows)
+    fixed = ("camera_key", "tracklet_id", "space")
+    rows = [(t.camera_key, t.tracklet_id, changes.space, *pooled_row(t)) for t in changes.new_tracklets]
+    insert_rows(connection, tracklets, (*fixed, *POOLED_COLUMNS), rows)
+    update_rows(connection, tracklets, POOLED_COLUMNS, [pooled_row(t) for t in changes.changed_tracklets])

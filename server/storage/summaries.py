@@ -70,7 +70,9 @@ class SqlSummaries:
         with self._engine.connect() as connection:
             keys = {row.camera_key: row.camid for row in connection.execute(query)}
         if missing := sorted(set(camids) - set(keys.values())):
-            raise NotFoundError(f"there is no camera {missing[0]!r}: 'osprey-server status' lists those there are")
+            raise NotFoundError(
+                f"no camera {missing[0]!r} has sent anything: 'osprey-server status' lists those that may"
+            )
         return frozenset(keys)
 
     @explained

@@ -41,6 +41,7 @@ def fill(records: SqlRecords, owners: dict[int, int]) -> None:
             observations=observations,
             new_tracklets=[stored_tracklet(key, person_id=person_id) for key, person_id in owners.items()],
             new_persons=sorted(set(owners.values())),
+            confirmed_persons=sorted(set(owners.values())),
         )
     )
 

@@ -50,3 +50,21 @@ def test_an_edge_that_does_not_say_its_time_is_believed() -> None:
     placed, refused = silent.place([at(5)], now_us=NOW_US)
     assert [item.observation.time_us for item in placed] == [5]
     assert refused == {}
+
+
+@pytest.mark.parametrize(
+    ("former_us", "measured_us", "expected_us"),
+    [
+        (HOUR_US, HOUR_US + 900_000, HOUR_US),
+        (2_100_000, 1_900_000, 2_100_000),
+        (0, 1_900_000, 0),
+        (HOUR_US, 500_000, 0),
+        (HOUR_US, 2 * HOUR_US, 2 * HOUR_US),
+    ],
+    ids=["line scatters", "at the bound", "never off", "set right", "set again"],
+)
+def test_a_new_stream_keeps_the_former_correction_while_it_fits(
+    former_us: int, measured_us: int, expected_us: int
+) -> None:
+    renewed = EdgeClock(sent_at_us=NOW_US - measured_us, now_us=NOW_US, tolerance_s=2.0, former_us=former_us)
+    assert renewed.offset_us == expected_us

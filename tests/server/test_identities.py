@@ -51,6 +51,15 @@ def shown(parts: ServerParts) -> dict[int, list[float]]:
     return {person_id: np.round(np.sort(values), 3).tolist() for person_id, values in sorted(found.items())}
 
 
+def test_who_an_operator_speaks_of_is_no_longer_provisional(parts: ServerParts) -> None:
+    for person in range(2):
+        parts.ingest.step([walk(person, tracklet_id=person, start_s=100 * person, first_seq=person + 1, views=1)])
+    identities_of(parts).name(2, "Ann", ANNA)
+    again = parts.reopen()
+    assert [parts.ingest.is_confirmed(person_id) for person_id in (1, 2)] == [False, True]
+    assert [again.ingest.is_confirmed(person_id) for person_id in (1, 2)] == [False, True]
+
+
 def outcomes(parts: ServerParts) -> list[tuple[str, str, str]]:
     return [(entry.actor.name, entry.what, entry.outcome[:20]) for entry in parts.records.iter_audit()]
 

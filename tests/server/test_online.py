@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reid.types import FloatArray, Observation
 from server.matching.online import MatchChanges, MatchingSettings, OnlineMatcher
 from server.matching.tracklets import MaturitySettings, new_tracklet
+from server.matching.transitions import TransitionSettings
 from server.types import NO_PERSON, PrototypeRef, Tracklet, TrackletName
 
 GROWN = 5
@@ -37,6 +38,7 @@ class Site:
             if name not in self.tracklets:
                 key = len(self.tracklets) + 1
                 self.tracklets[name] = new_tracklet(name, observations[0], tracklet_key=key)
+            self.tracklets[name].updated_us = observations[-1].time_us
             resolved.append((self.tracklets[name], observations))
         opened = self.matcher.touch(resolved)
         candidates = [{ref.person_id for ref in self.prototypes} for item in opened]
@@ -86,6 +88,20 @@ def test_of_two_simultaneous_tracklets_the_more_similar_one_gets_the_person(site
     site.step((2, 2, seen(0, start_s=60, noise=0.4)), (2, 3, seen(0, start_s=60)))
     assert site.person(2, 3) == 1
     assert site.person(2, 2) == 2
+
+
+def test_poor_crops_do_not_gather_into_one_person(site: Site) -> None:
+    poor = [observation(0, quality=0.1)]
+    site.step((1, 1, poor))
+    changes = site.step((2, 2, poor))
+    assert (changes.new_persons, changes.confirmed_persons) == ([2], [])
+
+
+def test_a_grown_up_tracklet_takes_over_the_person_of_a_poor_crop(site: Site) -> None:
+    site.step((1, 1, [observation(0, quality=0.1)]))
+    changes = site.step((2, 2, seen(0, start_s=60)))
+    assert site.person(2, 2) == 1
+    assert (changes.new_persons, changes.confirmed_persons) == ([], [1])
 
 
 def test_a_person_not_seen_within_the_window_is_not_met_again() -> None:
@@ -148,6 +164,19 @@ def test_a_stronger_newcomer_in_time_drives_out_the_one_that_stood_there(site: S
     assert site.person(1, 1) == 1
     assert site.person(1, 2) == 2
     assert set(changes.tracklets) == {1, 2}
+
+
+@pytest.mark.parametrize(("most_tracklets", "person_id"), [(0, 8), (500, 7)], ids=["off", "on"])
+def test_the_usual_time_between_two_cameras_decides_a_close_case(most_tracklets: int, person_id: int) -> None:
+    learning = TransitionSettings(most_tracklets=most_tracklets, interval_s=1.0, half_life_s=1e6, prior=1.0)
+    site = Site(MatchingSettings(transitions=learning, camera_prior=1e6))
+    # Six people take half a minute from camera 1 to camera 2, one after the other, again and again.
+    ways = [(10 * number + way_s, camera, number) for number in range(60) for camera, way_s in ((1, 0), (2, 35))]
+    for start_s, camera_key, number in sorted(ways):
+        site.step((camera_key, number, seen(number % 6, start_s=start_s)))
+    site.step((1, 60, seen(6, start_s=6000)))
+    site.step((2, 60, seen(6, start_s=6035, noise=0.5)))
+    assert (site.person(1, 60), site.person(2, 60)) == (7, person_id)
 
 
 def test_persons_that_are_gone_are_no_candidates(site: Site) -> None:

@@ -15,6 +15,9 @@ from server.gallery.local import LocalGallery
 from server.search import PersonSearch
 from server.types import PrototypeRef, Scope, Views
 
+PROVISIONAL = 1000
+"""From this person_id on persons are provisional."""
+
 
 def fill(gallery: LocalGallery, *items: tuple[int, int, int]) -> None:
     """Items are (person_id, camera_key, look)."""
@@ -51,7 +54,8 @@ def views() -> FakeViews:
 
 @pytest.fixture
 def search(gallery: LocalGallery, tiny_release: Release, views: FakeViews) -> PersonSearch:
-    return PersonSearch(gallery, OnnxEmbedder(tiny_release, num_threads=1), views)
+    embedder = OnnxEmbedder(tiny_release, num_threads=1)
+    return PersonSearch(gallery, embedder, views, lambda person_id: person_id < PROVISIONAL)
 
 
 def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch, gallery: LocalGallery) -> None:
@@ -64,6 +68,15 @@ def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch
 def test_a_person_with_many_cameras_does_not_hide_the_others(search: PersonSearch, gallery: LocalGallery) -> None:
     fill(gallery, *((1, camera_key, 0) for camera_key in range(300)), (2, 1, 1))
     assert [ref.person_id for ref, _ in search.by_embedding(half_bytes(0), top=2)] == [1, 2]
+
+
+def test_provisional_persons_are_found_only_when_asked_for_and_hide_nobody(
+    search: PersonSearch, gallery: LocalGallery
+) -> None:
+    fill(gallery, *((PROVISIONAL + number, 1, 0) for number in range(300)), (2, 1, 1))
+    assert [ref.person_id for ref, _ in search.by_embedding(half_bytes(0), top=1)] == [2]
+    (ref, _), *_ = search.by_embedding(half_bytes(0), top=1, with_provisional=True)
+    assert ref.person_id >= PROVISIONAL
 
 
 def test_a_person_is_found_by_a_view_that_the_mean_does_not_resemble(

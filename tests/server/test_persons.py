@@ -74,6 +74,36 @@ def test_forgotten_tracklets_count_but_are_no_rivals_until_recalled(book: Person
     assert book.rival(tracklet(2, 0), 5) is there
 
 
+def test_a_person_is_confirmed_once_by_all_tracklets_together(book: PersonBook) -> None:
+    book.attach(tracklet(1, 0, count=2), 5)
+    assert (book.take_confirmed(), book.is_confirmed(5)) == ([], False)
+    book.attach(tracklet(2, 0, camera_key=2, count=2), 5)
+    assert (book.take_confirmed(), book.is_confirmed(5)) == ([5], True)
+    book.attach(tracklet(3, 0, camera_key=3), 5)
+    assert book.take_confirmed() == []
+
+
+def test_a_confirmed_person_stays_so_when_tracklets_leave_and_goes_with_the_last(book: PersonBook) -> None:
+    stays, leaves = tracklet(1, 0, count=1), tracklet(2, 0, camera_key=2)
+    book.attach(stays, 5)
+    book.attach(leaves, 5)
+    book.take_confirmed()
+    book.detach(leaves)
+    assert book.is_confirmed(5)
+    book.detach(stays)
+    book.take_changed()
+    assert (book.num_confirmed, book.is_confirmed(5)) == (0, False)
+
+
+def test_only_what_makes_a_provisional_person_clear_may_join(book: PersonBook) -> None:
+    book.attach(tracklet(1, 0, count=1), 5)
+    assert not book.may_gather(tracklet(2, 0, start_s=9, count=1), 5)
+    assert book.may_gather(tracklet(3, 0, start_s=9, count=2), 5)
+    book.confirm([5, 99])
+    assert book.may_gather(tracklet(2, 0, start_s=9, count=1), 5)
+    assert book.num_confirmed == 1
+
+
 def test_the_gap_is_measured_to_the_span_of_the_person(book: PersonBook) -> None:
     book.attach(tracklet(1, 0, start_s=100), 5)
     assert book.gap_us(tracklet(2, 0, start_s=110), 5) == 8 * SECOND_US

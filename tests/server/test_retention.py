@@ -36,7 +36,7 @@ def test_what_aged_out_is_gone_from_memory_too(parts: ServerParts) -> None:
     retention = retention_of(parts, RetentionSettings(records_days=1))
     assert retention.step() is False
     assert owners(parts.records) == {2: kept}
-    assert parts.ingest.num_persons == 1
+    assert (parts.ingest.num_persons, parts.ingest.num_provisional) == (0, 1)
     parts.ingest.step([batch(4, observation(0, tracklet_id=1, time_s=9))])  # its edge goes on with it: a new one
     assert sorted(owners(parts.records)) == [2, 3]
 

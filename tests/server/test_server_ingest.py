@@ -43,14 +43,32 @@ def test_a_step_stores_and_acknowledges(parts: ServerParts) -> None:
     assert parts.ingest.step([batch(1, observation(), observation(time_s=1))]) == [2]
     assert stored_seqs(parts) == [1, 2]
     assert parts.ingest.acked_seq(SPOOL) == 2
-    assert parts.summaries.totals() == Totals(num_observations=2, num_tracklets=1, num_persons=1)
+    assert parts.summaries.totals() == Totals(num_observations=2, num_tracklets=1, num_persons=0, num_provisional=1)
+
+
+def test_a_person_is_provisional_until_enough_was_seen_and_confirmed_for_good(parts: ServerParts) -> None:
+    seen: list[tuple[bool, int, int]] = []
+    for number in range(1, 4):
+        parts.ingest.step([batch(number, observation(time_s=number))])
+        seen.append((parts.ingest.is_confirmed(1), parts.ingest.num_persons, parts.ingest.num_provisional))
+    assert seen == [(False, 0, 1), (False, 0, 1), (True, 1, 0)]
+    assert parts.ingest.counts.confirmed_persons == 1
+    again = parts.reopen()
+    assert (again.ingest.is_confirmed(1), again.summaries.totals().num_persons) == (True, 1)
+
+
+def test_one_poor_crop_is_no_identity_however_long_nothing_follows(parts: ServerParts) -> None:
+    parts.ingest.step([batch(1, observation(quality=0.1))])
+    again = parts.reopen()
+    assert (again.ingest.is_confirmed(1), again.ingest.num_provisional) == (False, 1)
+    assert again.summaries.list_persons(after_person_id=0, limit=9) == []
 
 
 def test_a_repeat_changes_nothing_and_is_counted(parts: ServerParts) -> None:
     parts.ingest.step([batch(1, observation(), observation(time_s=1))])
     assert parts.ingest.step([batch(1, observation(), observation(time_s=1), observation(time_s=2))]) == [3]
     assert stored_seqs(parts) == [1, 2, 3]
-    assert parts.ingest.num_duplicates == 2
+    assert parts.ingest.counts.num_duplicates == 2
 
 
 def test_a_repeat_within_one_step_is_stored_once(parts: ServerParts) -> None:
@@ -69,7 +87,7 @@ def test_refused_observations_are_acknowledged_but_not_stored(parts: ServerParts
     judged = replace(batch(1, observation()), last_seq=3, rejected_seqs=(2, 3))
     assert parts.ingest.step([judged]) == [3]
     parts.ingest.step([judged])
-    assert parts.ingest.num_rejected == 2
+    assert parts.ingest.counts.num_rejected == 2
     assert parts.reopen().ingest.acked_seq(SPOOL) == 3
 
 
@@ -100,7 +118,7 @@ def test_after_a_failed_commit_nothing_is_stored_and_the_resend_is(parts: Server
     assert len(parts.gallery) == 1
     assert parts.ingest.step([walk(1, tracklet_id=2, start_s=0, first_seq=5)]) == [8]
     assert (parts.person_of(1), parts.person_of(2)) == (1, 2)
-    assert parts.ingest.num_duplicates == 0
+    assert parts.ingest.counts.num_duplicates == 0
 
 
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room(parts: ServerParts) -> None:

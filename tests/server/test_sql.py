@@ -119,8 +119,9 @@ def test_finding_tracklets_reads_only_those(tmp_path: Path) -> None:
     event.listen(records._engine, "before_cursor_execute", explain)
     records.find_tracklets([TrackletName(1, 101), TrackletName(2, 5)], SERVED.space)
     records.find_overlapping([CameraSpan(1, 0, 9)], SERVED.space)
-    assert len(plans) == 3
-    assert all(plan.startswith("SEARCH tracklets USING INDEX") for plan in plans)
+    reading = [plan for plan in plans if "tracklets" in plan]
+    assert len(reading) == 2
+    assert all(plan.startswith("SEARCH tracklets USING INDEX") for plan in reading)
     records.close()
 
 

@@ -11,7 +11,7 @@ from server.types import Camera, EdgeSummary, PersonSummary, Sighting, Spool
 
 @pytest.fixture
 def filled(parts: ServerParts) -> ServerParts:
-    """Person 1 in two cameras, person 2 in one, of another edge."""
+    """Person 1 in two cameras, person 2, who is provisional, in one, of another edge."""
     parts.ingest.step([batch(1, *(observation(0, time_s=i, tracklet_id=1, quality=0.5) for i in range(4)))])
     parts.ingest.step([batch(5, *(observation(0, time_s=50 + i, camid="cam2", tracklet_id=2) for i in range(4)))])
     parts.ingest.step([batch(1, observation(3, time_s=20), spool=Spool("edge2", "s"))])
@@ -19,7 +19,7 @@ def filled(parts: ServerParts) -> ServerParts:
 
 
 def test_a_person_is_summed_over_all_cameras(filled: ServerParts) -> None:
-    first, second = filled.summaries.list_persons(after_person_id=0, limit=9)
+    first, second = filled.summaries.list_persons(after_person_id=0, limit=9, with_provisional=True)
     assert first == PersonSummary(
         person_id=1,
         camids=("cam1", "cam2"),
@@ -28,12 +28,20 @@ def test_a_person_is_summed_over_all_cameras(filled: ServerParts) -> None:
         start_us=0,
         end_us=53 * SECOND_US,
     )
-    assert (second.person_id, second.num_observations) == (2, 1)
+    assert (second.person_id, second.num_observations, second.is_provisional) == (2, 1, True)
 
 
 def test_persons_come_in_pages(filled: ServerParts) -> None:
-    pages = [filled.summaries.list_persons(after_person_id=after, limit=1) for after in (0, 1, 2)]
+    pages = [
+        filled.summaries.list_persons(after_person_id=after, limit=1, with_provisional=True) for after in (0, 1, 2)
+    ]
     assert [[person.person_id for person in page] for page in pages] == [[1], [2], []]
+
+
+def test_provisional_persons_are_counted_apart_and_not_listed_unasked(filled: ServerParts) -> None:
+    assert [person.person_id for person in filled.summaries.list_persons(after_person_id=0, limit=9)] == [1]
+    totals = filled.summaries.totals()
+    assert (totals.num_persons, totals.num_provisional) == (1, 1)
 
 
 def test_persons_that_do_not_exist_are_left_out(filled: ServerParts) -> None:

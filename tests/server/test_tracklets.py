@@ -80,6 +80,13 @@ def test_young_means_few_or_poor(count: int, quality: float, young: bool) -> Non
     assert is_young(pooled(*[observation(quality=quality)] * count), MaturitySettings()) is young
 
 
+@pytest.mark.parametrize(
+    ("count", "weight", "clear"), [(1, 1.0, True), (2, 0.9, False), (12, 0.1, True)], ids=["good", "poor", "many"]
+)
+def test_clear_means_good_or_many(count: int, weight: float, clear: bool) -> None:
+    assert MaturitySettings().is_clear(count, weight) is clear
+
+
 def test_young_tracklets_count_less() -> None:
     assert share(pooled(observation(quality=0.25)), MaturitySettings()) == pytest.approx(0.25)
     assert share(pooled(*[observation()] * 5), MaturitySettings()) == 1.0

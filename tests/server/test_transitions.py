@@ -27,11 +27,11 @@ def walkers(*, num: int = 200, way_s: float = 30.0, count: int = 3) -> list[Trac
     return [*first, *then]
 
 
-def learned(tracklets: list[Tracklet], *, prior: float = 1.0) -> Transitions:
+def learned(tracklets: list[Tracklet], *, prior: float = 1.0, half_life_s: float = 1e6) -> Transitions:
     return learn_transitions(
         tracklets,
         [mean_embedding(tracklet) for tracklet in tracklets],
-        settings=TransitionSettings(half_life_s=1e6, prior=prior, most_tracklets=2048),
+        settings=TransitionSettings(half_life_s=half_life_s, prior=prior, most_tracklets=2048),
         maturity=MaturitySettings(),
         threshold=0.9,
     )
@@ -41,6 +41,16 @@ def test_the_usual_time_speaks_for_a_meeting_and_an_unusual_one_against_it() -> 
     transitions = learned(walkers())
     assert transitions.of(1, 2, 28 * SECOND_US) > 1.0
     assert transitions.of(1, 2, 700 * SECOND_US) < -1.0
+
+
+def test_what_is_old_counts_less() -> None:
+    before, later = walkers(num=60, way_s=30.0), walkers(num=60, way_s=300.0)
+    for item in later:
+        item.start_us += 10_000 * SECOND_US
+        item.end_us += 10_000 * SECOND_US
+        item.tracklet_key += 1000
+    usual_before = [learned([*before, *later], half_life_s=s).of(1, 2, 28 * SECOND_US) for s in (1e6, 500.0)]
+    assert usual_before[0] > 0.5 > 0.0 > usual_before[1]
 
 
 def test_what_was_never_seen_says_nothing() -> None:
