@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,6 +33,9 @@ from server.settings import ENV_PREFIX, ServerSettings
 from server.sheet import collect_rows, draw_sheet
 from server.tables import print_table
 from server.types import EVERYTHING, NO_PERSON, EdgeSummary, PersonSummary, TrackletSummary
+
+_GC_THRESHOLDS = (100_000, 50, 100)
+"""Persons and tracklets live long: looking through millions of them for cycles would stop everything for seconds."""
 
 app = new_app("The central server: receives, matches, stores and searches embeddings.")
 add_ops_commands(app)
@@ -180,11 +184,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _run_until_signal(settings: ServerSettings, release: Release, port_file: Path | None) -> None:
+    gc.set_threshold(*_GC_THRESHOLDS)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def tell(address: str) -> None:
+        gc.freeze()
         if port_file is not None:
             write_atomic(port_file, f"{address.rpartition(':')[2]}\n".encode())
         logger.info(f"listening on {address}", release=str(release.ref), data=str(settings.data))
