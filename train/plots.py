@@ -41,11 +41,15 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         path: PNG file to write; it may be looked at while the run goes on, so it is replaced whole.
-        history: One line of figures per epoch; figures that a line lacks are left out of its curve.
+        history: One line of figures per epoch; figures that a line lacks are left out of its curve,
+            and a panel that has none is not drawn.
     """
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
     for axes, (label, curves) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
-        _draw_panel(axes, label, curves, history)
+        if any(key in line for key, _ in curves for line in history):
+            _draw_panel(axes, label, curves, history)
+        else:
+            axes.set_axis_off()
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format="png")
     write_atomic(path, picture.getvalue())
@@ -96,5 +100,4 @@ def _draw_panel(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(label)
     axes.grid(visible=True, alpha=0.3)
-    if axes.lines:
-        axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8)
