@@ -37,7 +37,7 @@ def plot_curves(path: Path, curves: Mapping[str, Mapping[str, Curve]], served: M
                 axes.plot(scores.recall, scores.precision, "o", markersize=11, fillstyle="none", color=line.get_color())
         axes.set(title=scene, xlabel="pairwise recall", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(visible=True, alpha=0.3)
-        axes.legend(frameon=False, fontsize="small", loc="lower left")
+        axes.legend(frameon=False, fontsize="small", loc="upper right")
     panels[0].set_ylabel("pairwise precision")
     figure.suptitle("Identities across cameras as the threshold moves; ringed: the threshold served", fontsize="medium")
     figure.savefig(path, dpi=130)
