@@ -9,7 +9,8 @@ import onnxruntime as ort
 
 from reid.box_arrays import clip, suppress
 from reid.detector import Detections, Detector
-from reid.detector_layouts import Candidates, GraphShapes, Layout, recognise_layout
+from reid.detector_graph import Candidates, GraphShapes, Layout
+from reid.detector_layouts import recognise_layout
 from reid.errors import DetectorError
 from reid.types import UInt8Array
 
@@ -17,6 +18,7 @@ _SAME_PERSON_IOU = 0.5
 """Two boxes that overlap by more are one person. People walking side by side stay below."""
 
 _MOST_CANDIDATES = 300
+_ORT_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 
 
 def load_onnx_detector(path: Path, *, min_score: float = 0.3, num_threads: int = 0) -> Detector:
@@ -35,14 +37,8 @@ def load_onnx_detector(path: Path, *, min_score: float = 0.3, num_threads: int =
     if not 0.0 <= min_score <= 1.0:
         raise DetectorError(f"min_score of {path.name} is {min_score}, wanted 0 to 1")
     session = _open_session(path, num_threads)
-    kinds = {node.type for node in session.get_inputs()}
-    if kinds != {"tensor(float)"}:
-        raise DetectorError(f"{path} takes {', '.join(sorted(kinds)) or 'no input'}, wanted tensor(float)")
-    graph = GraphShapes(
-        inputs=tuple(tuple(node.shape) for node in session.get_inputs()),
-        outputs=tuple(tuple(node.shape) for node in session.get_outputs()),
-    )
-    layout = recognise_layout(graph, name=str(path))
+    layout = recognise_layout(_shapes_of(session), name=str(path))
+    _check_types(session, layout, path)
     return OnnxDetector(session, layout, name=path.name, min_score=min_score)
 
 
@@ -61,18 +57,19 @@ class OnnxDetector:
         self._layout = layout
         self._name = name
         self._min_score = min_score
-        self._input = session.get_inputs()[0].name
+        self._inputs = [node.name for node in session.get_inputs()]
 
     def detect(self, frame: UInt8Array) -> Detections:
         """See `Detector.detect`."""
         check_frame(frame)
-        pixels, scale = self._layout.prepare(frame)
+        height, width = frame.shape[:2]
+        feeds = dict(zip(self._inputs, self._layout.prepare(frame), strict=True))
         try:
-            outputs = self._session.run(None, {self._input: pixels})
+            outputs = self._session.run(None, feeds)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
             raise DetectorError(f"{self._name} failed on a frame of {frame.shape}: {error}") from None
-        candidates = self._layout.decode(outputs, scale, min_score=self._min_score)
-        return _finish(candidates, frame)
+        candidates = self._layout.decode(outputs, width_px=width, height_px=height, min_score=self._min_score)
+        return _finish(candidates, width_px=width, height_px=height, suppresses=self._layout.needs_suppression)
 
 
 def check_frame(frame: UInt8Array) -> None:
@@ -95,9 +92,30 @@ def _open_session(path: Path, num_threads: int) -> ort.InferenceSession:
         raise DetectorError(f"{path} cannot be loaded by ONNX Runtime: {error}") from None
 
 
-def _finish(candidates: Candidates, frame: UInt8Array) -> Detections:
-    height, width = frame.shape[:2]
-    clipped, inside = clip(candidates.xyxy, width_px=width, height_px=height)
+def _shapes_of(session: ort.InferenceSession) -> GraphShapes:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return GraphShapes(
+        inputs=tuple(tuple(node.shape) for node in inputs),
+        outputs=tuple(tuple(node.shape) for node in outputs),
+        input_names=tuple(node.name for node in inputs),
+        output_names=tuple(node.name for node in outputs),
+    )
+
+
+def _check_types(session: ort.InferenceSession, layout: Layout, path: Path) -> None:
+    """Refuse a graph that takes numbers of another type than its layout feeds: one in half precision, say."""
+    fed = layout.prepare(np.zeros((8, 8, 3), dtype=np.uint8))
+    for node, array in zip(session.get_inputs(), fed, strict=True):
+        wanted = _ORT_TYPES[array.dtype.name]
+        if node.type != wanted:
+            raise DetectorError(f"{path} takes {node.type} as {node.name}, wanted {wanted}: export it anew")
+
+
+def _finish(candidates: Candidates, *, width_px: int, height_px: int, suppresses: bool) -> Detections:
+    clipped, inside = clip(candidates.xyxy, width_px=width_px, height_px=height_px)
     boxes, scores = clipped[inside], candidates.scores[inside]
-    kept = suppress(boxes, scores, iou_threshold=_SAME_PERSON_IOU, most=_MOST_CANDIDATES)
+    if suppresses:
+        kept = suppress(boxes, scores, iou_threshold=_SAME_PERSON_IOU, most=_MOST_CANDIDATES)
+    else:
+        kept = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]
     return Detections(boxes[kept], np.asarray(np.minimum(scores[kept], 1.0), dtype=np.float32))

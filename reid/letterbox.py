@@ -22,25 +22,29 @@ class Letterbox:
         self._canvas: UInt8Array = np.full((height_px, width_px, 3), fill, dtype=np.uint8)
         self._used = (0, 0)
 
-    def place(self, frame: UInt8Array) -> tuple[UInt8Array, float]:
+    def scale_of(self, width_px: int, height_px: int) -> float:
+        """Pixels of the canvas per pixel of a frame of this size."""
+        canvas_height, canvas_width = self._canvas.shape[:2]
+        return min(float(canvas_width) / width_px, float(canvas_height) / height_px)
+
+    def place(self, frame: UInt8Array) -> UInt8Array:
         """Scale a frame into the canvas.
 
         Args:
             frame: BGR uint8 (H, W, 3), not empty.
 
         Returns:
-            The canvas, valid until the next call, and its pixels per pixel of the frame.
+            The canvas, valid until the next call.
         """
         height, width = frame.shape[:2]
-        canvas_height, canvas_width = self._canvas.shape[:2]
-        scale = min(canvas_width / width, canvas_height / height)
+        scale = self.scale_of(width, height)
         used = max(1, round(height * scale)), max(1, round(width * scale))
         if used != self._used:
             self._canvas[:] = self._fill
             self._used = used
         # Linear, as these networks saw frames in training; an averaging resize would be a domain shift.
         cv2.resize(frame, (used[1], used[0]), dst=self._canvas[: used[0], : used[1]], interpolation=cv2.INTER_LINEAR)
-        return self._canvas, scale
+        return self._canvas
 
 
 def unplace(xyxy: FloatArray, scale: float) -> FloatArray:

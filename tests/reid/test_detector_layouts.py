@@ -3,21 +3,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reid.detector_layouts import GraphShapes, NanodetLayout, Shape, YoloxLayout, recognise_layout
+from reid.detector_graph import GraphShapes, Shape
+from reid.detector_grids import NanodetLayout, YoloxLayout
+from reid.detector_layouts import recognise_layout
+from reid.detector_queries import DecodedQueriesLayout, RfDetrLayout, TransformersLayout
 from reid.errors import DetectorError
 
-YOLOX = GraphShapes(((1, 3, 32, 64),), ((1, 42, 85),))
 PICTURE: Shape = (1, 3, 32, 64)
+YOLOX = GraphShapes((PICTURE,), ((1, 42, 85),), ("images",), ("output",))
 NANODET = GraphShapes((PICTURE,), tuple((1, cells, width) for width in (80, 32) for cells in (32, 8, 2)))
+BOXES: Shape = (1, 300, 4)
+RT_DETR = GraphShapes(
+    (PICTURE, ("N", 2)),
+    ((None, 300), (None, 300, 4), (None, 300)),
+    ("images", "orig_target_sizes"),
+    ("labels", "boxes", "scores"),
+)
 
 
-def yolox_output() -> np.ndarray:
-    """No person anywhere: 4 x 8, 2 x 4 and 1 x 2 grid points of a picture of 32 x 64."""
-    return np.zeros((1, 42, 85), np.float32)
+def queries(names: tuple[str, str], num_classes: int | str, *, picture: Shape = PICTURE) -> GraphShapes:
+    """A graph that answers with boxes and scores, in this order."""
+    return GraphShapes((picture,), (BOXES, (1, 300, num_classes)), ("input",), names)
 
 
-def nanodet_outputs() -> list[np.ndarray]:
-    return [np.zeros(shape, np.float32) for shape in NANODET.outputs]  # type: ignore[arg-type]
+RF_DETR = ("dets", "labels")
+TRANSFORMERS = ("pred_boxes", "logits")
 
 
 @pytest.mark.parametrize(
@@ -26,10 +36,14 @@ def nanodet_outputs() -> list[np.ndarray]:
         (YOLOX, YoloxLayout),
         (GraphShapes((("batch", 3, 32, 64),), (("batch", 42, 6),)), YoloxLayout),
         (NANODET, NanodetLayout),
+        (RT_DETR, DecodedQueriesLayout),
+        (queries(RF_DETR, 91), RfDetrLayout),
+        (queries(RF_DETR, 4), RfDetrLayout),
+        (queries(TRANSFORMERS, 80), TransformersLayout),
     ],
-    ids=["yolox-coco", "yolox-one-class-free-batch", "nanodet"],
+    ids=["yolox-coco", "yolox-one-class-free-batch", "nanodet", "rt-detr", "rf-detr", "rf-detr-square", "transformers"],
 )
-def test_layouts_are_recognised_by_shape(graph: GraphShapes, kind: type) -> None:
+def test_layouts_are_recognised_by_shape_and_name(graph: GraphShapes, kind: type) -> None:
     assert isinstance(recognise_layout(graph, name="m.onnx"), kind)
 
 
@@ -44,78 +58,48 @@ def test_layouts_are_recognised_by_shape(graph: GraphShapes, kind: type) -> None
         GraphShapes(((1, 1, 32, 64),), ((1, 42, 85),)),
         GraphShapes((PICTURE,), (*NANODET.outputs[:5], (1, 2, 80))),
         GraphShapes((PICTURE,), NANODET.outputs[::-1]),
+        GraphShapes((PICTURE,), RT_DETR.outputs, ("images",), RT_DETR.output_names),
+        GraphShapes(((1, 3, "h", "w"), (1, 2)), RT_DETR.outputs, RT_DETR.input_names, RT_DETR.output_names),
+        queries(("boxes", "confidence"), 91),
+        queries(RF_DETR, "classes"),
+        queries(TRANSFORMERS, 92),
+        queries(TRANSFORMERS, 80, picture=(1, 3, "height", "width")),
     ],
-    ids=["rows", "columns", "classifier", "two-inputs", "free-size", "grey", "distances", "order"],
+    ids=[
+        "rows",
+        "columns",
+        "classifier",
+        "two-inputs",
+        "free-size",
+        "grey",
+        "distances",
+        "order",
+        "rt-detr-without-size",
+        "rt-detr-of-free-size",
+        "names",
+        "rf-detr-of-free-classes",
+        "yolos",
+        "transformers-of-free-size",
+    ],
 )
 def test_an_unknown_layout_is_refused_with_the_known_ones_and_what_came(graph: GraphShapes) -> None:
-    with pytest.raises(DetectorError, match=r"m\.onnx .* known: YOLOX.*NanoDet") as refused:
+    with pytest.raises(
+        DetectorError, match=r"m\.onnx .* known, .*YOLOX.*NanoDet.*D-FINE.*RF-DETR.*docs/detectors"
+    ) as refused:
         recognise_layout(graph, name="m.onnx")
     assert str(graph) in str(refused.value)
 
 
-def test_yolox_input_is_bgr_from_0_to_255_with_grey_114_around() -> None:
-    frame = np.zeros((16, 64, 3), np.uint8)
-    frame[:] = (10, 20, 30)
-    pixels, scale = YoloxLayout(32, 64).prepare(frame)
-    assert (pixels.shape, pixels.dtype, scale) == ((1, 3, 32, 64), np.float32, 1.0)
-    assert pixels[0, :, 0, 0].tolist() == [10, 20, 30]
-    assert pixels[0, :, 20, 0].tolist() == [114, 114, 114]
+def test_a_graph_is_shown_with_its_names() -> None:
+    assert str(YOLOX) == "images (1, 3, 32, 64) -> output (1, 42, 85)"
 
 
-def test_yolox_box_by_hand() -> None:
-    output = yolox_output()
-    # Row 32 + 4 + 1: stride 16, grid point (1, 1). Centre (1 + .5, 1 + .25) * 16, size (16 e^0, 16 e^.6931).
-    output[0, 37, :6] = 0.5, 0.25, 0.0, np.log(2), 0.8, 0.5
-    found = YoloxLayout(32, 64).decode([output], 0.5, min_score=0.3)
-    np.testing.assert_allclose(found.xyxy, [[32, 8, 64, 72]], rtol=1e-5)
-    np.testing.assert_allclose(found.scores, [0.4], rtol=1e-6)
-
-
-def test_yolox_reports_persons_only_and_only_strong_ones() -> None:
-    output = yolox_output()
-    output[0, 0, [4, 5]] = 0.9, 0.3  # weak person
-    output[0, 1, [4, 7]] = 0.9, 0.9  # a car
-    assert len(YoloxLayout(32, 64).decode([output], 1.0, min_score=0.3).scores) == 0
-
-
-def test_a_yolox_that_decodes_itself_is_named_instead_of_misread() -> None:
-    output = yolox_output()
-    output[0, 3, :6] = 30, 20, 25, 60, 0.9, 0.9
-    with pytest.raises(DetectorError, match="without --decode_in_inference"):
-        YoloxLayout(32, 64).decode([output], 1.0, min_score=0.3)
-
-
-def test_scores_that_are_not_finite_are_an_error() -> None:
-    output = yolox_output()
-    output[0, 3, 4] = np.nan
-    with pytest.raises(DetectorError, match="not finite"):
-        YoloxLayout(32, 64).decode([output], 1.0, min_score=0.3)
-
-
-def test_nanodet_input_is_normalised_per_channel() -> None:
-    frame = np.zeros((32, 64, 3), np.uint8)
-    frame[:] = (103, 116, 124)
-    pixels, _ = NanodetLayout(32, 64).prepare(frame)
-    expected = [(103 - 103.53) / 57.375, (116 - 116.28) / 57.12, (124 - 123.675) / 58.395]
-    np.testing.assert_allclose(pixels[0, :, 5, 5], expected, atol=1e-5)
-
-
-def test_nanodet_box_by_hand() -> None:
-    outputs = nanodet_outputs()
-    outputs[1][0, 5, 0] = 0.7  # stride 16, cell (1, 1), centre (24, 24)
-    sides = outputs[4][0, 5].reshape(4, 8)
-    sides[[0, 1, 2, 3], [1, 0, 2, 3]] = 50.0  # left 1, top 0, right 2, bottom 3 cells, all but certain
-    found = NanodetLayout(32, 64).decode(outputs, 2.0, min_score=0.3)
-    np.testing.assert_allclose(found.xyxy, [[4, 12, 28, 36]], atol=1e-4)
-    np.testing.assert_allclose(found.scores, [0.7], rtol=1e-6)
-
-
-def test_nanodet_distance_is_the_mean_of_its_distribution() -> None:
-    outputs = nanodet_outputs()
-    outputs[0][0, 0, 0] = 0.9  # all logits equal: 3.5 cells of 8 pixels to every side of (4, 4)
-    found = NanodetLayout(32, 64).decode(outputs, 1.0, min_score=0.3)
-    np.testing.assert_allclose(found.xyxy, [[-24, -24, 32, 32]], rtol=1e-5)
-
-
-def test_nanodet_without_persons_gives_no_candidates() -> None:
-    assert NanodetLayout(32, 64).decode(nanodet_outputs(), 1.0, min_score=0.3).xyxy.shape == (0, 4)
+def test_equal_shapes_of_boxes_and_scores_are_told_apart_by_name() -> None:
+    scores_first = GraphShapes((PICTURE,), (BOXES, BOXES), ("input",), ("labels", "dets"))
+    logits = np.full((1, 300, 4), -9.0, np.float32)
+    logits[0, 7, 0] = 3.0
+    boxes = np.full((1, 300, 4), 0.5, np.float32)
+    found = recognise_layout(scores_first, name="m.onnx").decode(
+        [logits, boxes], width_px=64, height_px=32, min_score=0.5
+    )
+    np.testing.assert_allclose(found.xyxy, [[16, 8, 48, 24]])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from fakes_detector import write_constant_model, yolox_rows
+from fakes_detector import write_constant_model, write_decoded_queries_model, yolox_rows
+from onnx import TensorProto
 
 from reid.box_arrays import iou_matrix
 from reid.detector_onnx import load_onnx_detector
@@ -27,6 +29,32 @@ def test_two_boxes_of_one_person_become_the_better_one(tmp_path: Path) -> None:
     rows = yolox_rows((0, 2.0, 2.0, 1.0, 1.0, 0.5), (1, 1.1, 2.0, 1.0, 1.0, 0.9))
     found = load_onnx_detector(write_constant_model(tmp_path / "m.onnx", rows), num_threads=1).detect(FRAME)
     np.testing.assert_allclose(found.scores, [0.9], rtol=1e-5)
+
+
+def test_queries_keep_close_boxes_of_two_persons_best_first(tmp_path: Path) -> None:
+    shares = np.array([[0.1, 0.2, 0.5, 0.9], [0.12, 0.2, 0.52, 0.9], [0.6, -0.1, 0.9, 0.5]])
+    model = write_decoded_queries_model(
+        tmp_path / "m.onnx", shares, np.array([0.6, 0.9, 0.8]), labels=np.array([0, 0, 0])
+    )
+    found = load_onnx_detector(model, num_threads=1).detect(FRAME)
+    frame_size = np.array([128, 64, 128, 64])
+    np.testing.assert_allclose(found.xyxy, (np.maximum(shares, 0) * frame_size)[[1, 2, 0]], rtol=1e-5)
+    np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.6], rtol=1e-6)
+
+
+def test_rf_detr_is_read_in_a_frame_of_other_proportions(tmp_path: Path) -> None:
+    logits = np.full((1, 6, 91), -9.0)
+    logits[0, 2, 1] = 3.0
+    boxes = np.full((1, 6, 4), 0.5)
+    model = write_constant_model(tmp_path / "m.onnx", {"dets": boxes, "labels": logits}, name="input")
+    found = load_onnx_detector(model, num_threads=1).detect(np.zeros((400, 100, 3), np.uint8))
+    np.testing.assert_allclose(found.xyxy, [[25, 100, 75, 300]], rtol=1e-5)
+
+
+def test_a_graph_in_half_precision_is_refused(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "m.onnx", yolox_rows(), kind=TensorProto.FLOAT16)
+    with pytest.raises(DetectorError, match=r"takes tensor\(float16\) as images, wanted tensor\(float\)"):
+        load_onnx_detector(model)
 
 
 def test_boxes_outside_the_frame_are_left_out(tmp_path: Path) -> None:
@@ -57,7 +85,7 @@ def test_a_broken_model_is_named(tmp_path: Path) -> None:
 
 def test_an_unknown_layout_names_the_file_and_its_shapes(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "m.onnx", np.zeros((1, 7, 7)))
-    with pytest.raises(DetectorError, match=r"m\.onnx .*\(1, 3, 32, 64\) -> \(1, 7, 7\)"):
+    with pytest.raises(DetectorError, match=r"m\.onnx .*images \(1, 3, 32, 64\) -> output \(1, 7, 7\)"):
         load_onnx_detector(model)
 
 
@@ -119,3 +147,31 @@ def test_yolox_finds_people_in_full_hd_frames(data_root: Path) -> None:
     counts = [len(detector.detect(cv2.imread(str(path)))) for path in paths]
     assert len(paths) == 16
     assert min(counts) >= 1
+
+
+@pytest.mark.data
+def test_public_models_agree_on_the_people_of_a_real_video(data_root: Path) -> None:
+    names = ("yolox_nano_416x416", "nanodet_m_320", "light_person_detector")
+    detectors = [
+        load_onnx_detector(data_root / "detectors_onnx" / f"{name}.onnx", min_score=0.4, num_threads=1)
+        for name in names
+    ]
+    overlaps = []
+    for frame in every_frame(data_root / "videos" / "intel_one-by-one-person-detection.mp4", step=60):
+        boxes = [detector.detect(frame).xyxy for detector in detectors]
+        if all(len(found) for found in boxes):
+            overlaps += [float(iou_matrix(boxes[0], found).max()) for found in boxes[1:]]
+    assert len(overlaps) >= 2 * 14
+    assert min(overlaps) > 0.7
+    assert np.mean(overlaps) > 0.9
+
+
+def every_frame(video: Path, *, step: int) -> Iterator[np.ndarray]:
+    """Every `step`-th frame of a video."""
+    capture = cv2.VideoCapture(str(video))
+    number = 0
+    while capture.grab():
+        if number % step == 0:
+            yield capture.retrieve()[1]
+        number += 1
+    capture.release()

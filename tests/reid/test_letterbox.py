@@ -18,8 +18,9 @@ def grey(height: int, width: int, level: int = 200) -> np.ndarray:
 def test_a_frame_lies_top_left_and_the_rest_is_filled(
     shape: tuple[int, int], used: tuple[int, int], scale: float
 ) -> None:
-    canvas, got = Letterbox(width_px=32, height_px=32, fill=114).place(grey(*shape))
-    assert got == pytest.approx(scale)
+    letterbox = Letterbox(width_px=32, height_px=32, fill=114)
+    canvas = letterbox.place(grey(*shape))
+    assert letterbox.scale_of(shape[1], shape[0]) == pytest.approx(scale)
     expected = grey(32, 32, 114)
     expected[: used[0], : used[1]] = 200
     np.testing.assert_array_equal(canvas, expected)
@@ -28,12 +29,12 @@ def test_a_frame_lies_top_left_and_the_rest_is_filled(
 def test_nothing_of_an_earlier_frame_of_another_shape_remains() -> None:
     letterbox = Letterbox(width_px=32, height_px=32, fill=0)
     letterbox.place(grey(64, 32))
-    canvas, _ = letterbox.place(grey(32, 64, level=100))
+    canvas = letterbox.place(grey(32, 64, level=100))
     assert set(np.unique(canvas)) == {0, 100}
     assert canvas[16:].max() == 0
 
 
 def test_boxes_come_back_to_where_they_were_in_the_frame() -> None:
     box = np.array([[10, 20, 40, 80]], np.float32)
-    _, scale = Letterbox(width_px=416, height_px=416, fill=114).place(grey(1080, 1920))
+    scale = Letterbox(width_px=416, height_px=416, fill=114).scale_of(1920, 1080)
     np.testing.assert_allclose(unplace(box * np.float32(scale), scale), box, rtol=1e-6)
