@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from edge.capture import Capture
+from edge.heartbeat import Heartbeat
 from edge.outbox import Outbox
 from edge.pipeline import CameraPipeline
 
@@ -18,12 +19,16 @@ class CameraWorker:
         pipeline: What is done with them.
         outbox: Where the selected observations go.
         is_live: The camera does not wait: when the outbox is full, the oldest entries are displaced.
+
+    Attributes:
+        heartbeat: Of its loop.
     """
 
     def __init__(
         self, camid: str, capture: Capture, pipeline: CameraPipeline, outbox: Outbox, *, is_live: bool
     ) -> None:
         self.camid = camid
+        self.heartbeat = Heartbeat()
         self.capture = capture
         self.pipeline = pipeline
         self._outbox = outbox
@@ -32,7 +37,9 @@ class CameraWorker:
     def run(self, stop: threading.Event) -> None:
         """Work until the frames end or `stop` is set; then end all tracks."""
         while not stop.is_set() and not self.capture.ended:
+            self.heartbeat.beat()
             self.step(timeout_s=0.2)
+        self.heartbeat.rest()
         self.capture.stop()
         for outgoing in self.pipeline.finish():
             self._outbox.put(outgoing, may_wait=not self._is_live)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from edge.crops import CropStore
 from edge.errors import SpoolError
 from edge.faults import Faults
+from edge.heartbeat import Heartbeat
 from edge.outbox import Outbox, Outgoing
 from edge.spool import Spool
 from reid.errors import ObservationError
@@ -32,6 +33,7 @@ class SpoolWriter:
         num_spooled: Observations that are durable.
         num_lost: Observations that could not be written.
         faults: What went wrong.
+        heartbeat: Of its loop.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SpoolWriter:
         self.num_spooled = 0
         self.num_lost = 0
         self.faults = Faults("spool")
+        self.heartbeat = Heartbeat()
         self._outbox = outbox
         self._spool = spool
         self._space = space
@@ -50,8 +53,10 @@ class SpoolWriter:
         """Work until `stop` is set and the outbox is empty."""
         try:
             while not stop.is_set():
+                self.heartbeat.beat()
                 if self.step(timeout_s=0.2):
                     stop.wait(_LINGER_S)
+            self.heartbeat.rest()
             while self.step(timeout_s=0.0):
                 pass
         finally:

@@ -30,6 +30,7 @@ from pydantic import Field
 
 from edge.bundle import Bundle
 from edge.errors import SpoolError, UplinkError
+from edge.heartbeat import Heartbeat
 from edge.send_window import SendWindow
 from edge.spool import Spool, SpoolBatch
 from edge.uplink_stream import StreamEnd, StreamEvent, UplinkStream
@@ -127,6 +128,9 @@ class Uplink:
         clock: Monotonic seconds.
         backoff: Waits between attempts; made from the settings unless given.
         bundle: Certificates, read again for each stream; None for plain text within this machine.
+
+    Attributes:
+        heartbeat: Of its loop.
     """
 
     def __init__(
@@ -140,6 +144,7 @@ class Uplink:
         backoff: Backoff | None = None,
         bundle: Bundle | None = None,
     ) -> None:
+        self.heartbeat = Heartbeat()
         self._server = server
         self._bundle = bundle
         self._identity = identity
@@ -188,10 +193,12 @@ class Uplink:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then end the stream properly."""
         while not stop.is_set():
+            self.heartbeat.beat()
             try:
                 self.step(timeout_s=0.2)
             except Exception as error:  # a fault of ours must not end the uplink: the next stream may do better
                 self._end_stream(StreamEnd(f"unexpected {type(error).__name__}: {error}", is_fatal=False))
+        self.heartbeat.rest()
         self.close()
 
     def step(self, *, timeout_s: float) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from edge.errors import SourceError
 from edge.frames import FrameSource
+from edge.sources.gstreamer import GstreamerSource
 from edge.sources.images import ImageFolderSource
 from edge.sources.mot import MotSequenceSource, is_mot_sequence
 from edge.sources.simulated import SimulatedSource
 from edge.sources.stream import StreamSource
-from edge.sources.uri import FORMS, is_simulated, is_stream, is_webcam, masked
+from edge.sources.uri import FORMS, gstreamer_parts, is_simulated, is_stream, is_webcam, masked
 from edge.sources.video import VideoFileSource
 from edge.sources.webcam import WebcamSource
 
@@ -27,6 +28,8 @@ def open_source(uri: str, *, start_time_us: int) -> FrameSource:
     """
     if is_stream(uri):
         return StreamSource(uri)
+    if gstreamer_parts(uri) is not None:
+        return GstreamerSource(uri)
     if is_webcam(uri):
         return WebcamSource(uri)
     if is_simulated(uri):
