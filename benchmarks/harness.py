@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.files import write_json_atomic
+from reid.machine import cpu_name
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -107,21 +108,12 @@ def _git(root: Path, *arguments: str) -> str:
 def _hardware() -> dict[str, str | int | float]:
     pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(pages * page_bytes / 2**30, 1),
         "machine": platform.machine(),
         "system": platform.system(),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def _versions() -> dict[str, str]:

@@ -57,7 +57,7 @@ class Agent:
     def __init__(self, settings: AgentSettings) -> None:
         settings, self._bundle = open_bundle(settings)
         self._settings = settings
-        self._engine = open_engine(settings.release, num_threads=settings.num_threads)
+        self._engine = open_engine(settings.release, num_threads=settings.num_threads, backend=settings.backend)
         self._crops = _open_crops(settings)
         self._spool = Spool(settings.spool.path, limit_bytes=settings.spool.limit_mib << 20)
         self._started_s = time.monotonic()
@@ -118,6 +118,12 @@ class Agent:
     def engine(self) -> Engine:
         """The embedder that it runs."""
         return self._engine
+
+    @property
+    def silent_s(self) -> float:
+        """Longest time for which one of its loops has not turned, seconds; from any thread."""
+        beats = [self._writer.heartbeat, self._uplink.heartbeat, *(worker.heartbeat for worker in self._cameras)]
+        return max(heartbeat.silent_s for heartbeat in beats)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; with `once` also until all frames are through and acknowledged.

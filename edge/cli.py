@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -17,9 +18,11 @@ from rich.live import Live
 
 from edge import detectors
 from edge.agent import Agent
+from edge.backends import registry
 from edge.enrolment import open_bundle
 from edge.errors import SourceError, SpoolError, UplinkError
 from edge.metrics import DEFAULT_LISTEN
+from edge.notify import ServiceManager
 from edge.progress import progress_table
 from edge.report import AgentReport
 from edge.settings import ENV_PREFIX, AgentSettings
@@ -72,6 +75,7 @@ def run(
     release: Annotated[
         Path | None, typer.Option(help="Folder of the release to run; default: the shipped one.")
     ] = None,
+    backend: Annotated[str | None, typer.Option(help=f"{registry.FORMS}; default: {registry.DEFAULT}.")] = None,
     detector: Annotated[str | None, typer.Option(help=f"{detectors.FORMS}; default: hog.")] = None,
     edge_id: Annotated[str | None, typer.Option(help="Name of this edge at its site.")] = None,
     spool: Annotated[Path | None, typer.Option(help="File in which observations wait for the server.")] = None,
@@ -94,6 +98,7 @@ def run(
         "bundle": bundle,
         "server": server,
         "release": release,
+        "backend": backend,
         "detector": detector,
         "edge_id": edge_id,
         "spool": {"path": spool},
@@ -154,6 +159,7 @@ def _cameras(flags: list[str]) -> dict[str, str]:
 def _run(settings: AgentSettings, *, log_level: str, log_json: bool) -> AgentReport:
     stop = threading.Event()
     console = Console(stderr=True)
+    service = ServiceManager.of_environment(os.environ, pid=os.getpid())
     with Live(console=console, refresh_per_second=4) if console.is_terminal else _no_view() as view:
         # Inside: the live view keeps log lines above itself.
         named, _ = open_bundle(settings)
@@ -162,19 +168,24 @@ def _run(settings: AgentSettings, *, log_level: str, log_json: bool) -> AgentRep
         try:
             with _stopped_by_signals(stop), exposed(agent.collector(), settings.metrics) as metrics_url:
                 logger.info("metrics", url=metrics_url or "off")
-                _watch(agent, stop, view)
+                _watch(agent, stop, view, service)
             return agent.report()
         finally:
             agent.close()
 
 
-def _watch(agent: Agent, stop: threading.Event, view: Any) -> None:
-    """Run the agent in a thread of its own, so that this one is free for signals and for the live view."""
+def _watch(agent: Agent, stop: threading.Event, view: Any, service: ServiceManager) -> None:
+    """Run the agent in a thread of its own, so that this one is free for signals, live view and watchdog."""
     thread = WorkerThread("agent", agent.run, stop)
+    service.ready()
     while thread.is_alive:
         thread.join(_REFRESH_S)
+        if stop.is_set():
+            service.stopping()
+        service.watch(agent.silent_s)
         if view is not None:
             view.update(progress_table(agent.report()))
+    service.stopping()
     if thread.failure is not None:
         raise thread.failure
 

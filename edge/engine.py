@@ -7,7 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from reid.embedder import Embedder, OnnxEmbedder, check_golden
+from edge.backends.registry import DEFAULT
+from edge.backends.selection import select_embedder
+from reid.embedder import Embedder
 from reid.release import load_release
 from reid.types import FloatArray, ReleaseRef, UInt8Array
 
@@ -51,18 +53,28 @@ class Engine:
             return self._embedder.embed(crops)
 
 
-def open_engine(folder: Path, *, num_threads: int) -> Engine:
+def open_engine(folder: Path, *, num_threads: int, backend: str = DEFAULT) -> Engine:
     """Load a release, verify its files and run its golden crops.
 
     Args:
         folder: The release.
         num_threads: Threads of one call; 0 for one per core.
+        backend: One of `edge.backends.registry.BACKENDS`, or `auto` for the fastest.
 
     Raises:
+        BackendError: That back end is not installed or does not run on this machine.
         ReleaseError: The release is incomplete, altered, cannot be run, or computes something else than was released.
     """
     release = load_release(folder)
-    embedder = OnnxEmbedder(release, num_threads=num_threads)
-    cosine = check_golden(embedder, release)
-    logger.info("release loaded", release=str(release.ref), dim=embedder.dim, golden_cosine=round(cosine, 5))
+    chosen = select_embedder(release, asked=backend, num_threads=num_threads)
+    embedder = chosen.embedder
+    logger.info(
+        "release loaded",
+        release=str(release.ref),
+        dim=embedder.dim,
+        backend=embedder.backend,
+        precision=embedder.precision,
+        why=chosen.why,
+        golden_cosine=round(chosen.golden_cosine, 5),
+    )
     return Engine(embedder)

@@ -1,6 +1,7 @@
 """Errors of the edge agent.
 
 OspreyError
+├── BackendError    a back end is not installed, or does not run on this machine
 ├── SourceError     a camera, video or folder that cannot be opened or read
 │   └── BrokenFrameError   one frame of it; the next may be whole
 ├── SpoolError      the spool's file cannot be opened, or a write did not become durable
@@ -9,6 +10,10 @@ OspreyError
 """
 
 from reid.errors import OspreyError
+
+
+class BackendError(OspreyError):
+    """A back end is not installed, or does not run on this machine."""
 
 
 class SourceError(OspreyError):

@@ -21,6 +21,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edge.backends.registry import AUTO, BACKENDS, DEFAULT, FORMS
 from edge.capture import CaptureSettings
 from edge.crops import CropSettings
 from edge.keyframes import KeyframeSettings
@@ -55,6 +56,8 @@ class AgentSettings(Settings):
     this machine, and is talked to in plain text."""
     release: Path = Field(default_factory=lambda: SHIPPED_RELEASE, validate_default=True)
     """Folder of the release to run; the one shipped with Osprey by default."""
+    backend: str = DEFAULT
+    """What runs the release: `onnxruntime`, `openvino`, or `auto` for the fastest that computes what was released."""
     detector: str = "hog"
     """`hog`, `truth` (boxes that come with the frames), a model `FILE.onnx` or a MOT `det.txt`."""
     min_person_score: float = Field(default=0.1, ge=0, le=1)
@@ -114,6 +117,13 @@ class AgentSettings(Settings):
         if release == SHIPPED_RELEASE and not release.is_dir():
             raise ValueError("none was named and none is shipped with this installation: give --release DIR")
         return release
+
+    @field_validator("backend")
+    @classmethod
+    def _check_backend(cls, name: str) -> str:
+        if name not in (*BACKENDS, AUTO):
+            raise ValueError(f"wanted {FORMS}")
+        return name
 
     @field_validator("start_time")
     @classmethod

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from fakes_server import FakeServer
+from fakes_source import LONG_S, Hang
 from sequences import write_sequence
 
 from edge.agent import Agent
@@ -135,4 +137,19 @@ def test_second_agent_on_the_same_spool_is_refused(make_settings):
     agent = Agent(make_settings())
     with pytest.raises(SpoolError, match="in use"):
         Agent(make_settings(cameras={"cam1": "x.mp4"}))
+    agent.close()
+
+
+def test_a_detector_that_hangs_is_seen_as_silence_and_a_working_agent_is_not(monkeypatch, make_settings):
+    hang, stop = Hang(), threading.Event()
+    monkeypatch.setattr("edge.detectors.TruthDetector.detect", lambda self, frame: hang())
+    agent = Agent(make_settings())
+    thread = threading.Thread(target=agent.run, args=(stop,))
+    thread.start()
+    assert hang.begun.wait(LONG_S)
+    time.sleep(1.0)
+    assert agent.silent_s >= 1.0
+    hang.released.set()
+    thread.join(LONG_S)
+    assert agent.silent_s == 0.0
     agent.close()

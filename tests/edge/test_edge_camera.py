@@ -7,6 +7,7 @@ from makers import make_observation
 
 from edge.camera import CameraWorker
 from edge.faults import Faults
+from edge.heartbeat import Heartbeat
 from edge.outbox import Outbox, Outgoing
 
 
@@ -57,3 +58,13 @@ def test_live_camera_never_waits_for_a_full_outbox():
     frames = [make_frame(i) for i in (0, 2, 3, 4)]
     CameraWorker("cam1", FakeCapture(frames), FakePipeline(), outbox, is_live=True).run(threading.Event())
     assert (sent(outbox), outbox.num_displaced) == ([4, 99], 3)
+
+
+def test_loop_beats_before_every_frame_and_rests_at_the_end():
+    silences = []
+    capture = FakeCapture([make_frame(0)] * 3, on_frame=lambda: silences.append(worker.heartbeat.silent_s))
+    worker = CameraWorker("cam1", capture, FakePipeline(), Outbox(), is_live=False)
+    worker.heartbeat = Heartbeat(clock=lambda: 5.0 + len(silences))
+    worker.run(threading.Event())
+    assert silences == [0.0, 0.0, 0.0]
+    assert worker.heartbeat.silent_s == 0.0

@@ -10,6 +10,7 @@ import grpc
 import pytest
 import structlog
 from fakes_server import FakeServer
+from fakes_systemd import FakeSystemd
 from sequences import write_sequence
 
 from edge.cli import main
@@ -61,6 +62,14 @@ def test_run_once_prints_its_report_as_the_last_line(capsys, arguments, server):
     assert {"sent", "rejected", "spool_dropped", "bytes_sent", "remaining", "stage_ms"} <= report.keys()
 
 
+def test_the_back_end_that_ran_is_in_the_report(capsys, arguments):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    code, out, err = run(capsys, *arguments, "--once", "--json", "--backend", "auto")
+    report = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert all(f"{key}={report[key]}" in err for key in ("backend", "precision"))
+
+
 def test_refused_edge_says_why_and_where_its_observations_are(capsys, arguments, server):
     server.refuse = (grpc.StatusCode.FAILED_PRECONDITION, "this server serves space s9")
     code, out, err = run(capsys, *arguments, "--once", "--json")
@@ -86,6 +95,7 @@ def test_missing_video_is_one_clear_error(capsys, arguments):
         (["--server", "nowhere"], "wanted HOST:PORT"),
         (["--release", "no/such/release"], "is no release"),
         (["--detector", "no/such.onnx"], "no/such.onnx"),
+        (["--backend", "abacus"], "backend: Value error, wanted onnxruntime, openvino or auto"),
         (["--config", "no/such.toml"], "cannot read config file"),
         (["--log-level", "loud"], "wanted one of debug, info, warning, error"),
     ],
@@ -148,3 +158,21 @@ def test_signal_stops_a_running_agent_cleanly(arguments, server, number):
     report = json.loads(out.splitlines()[-1])
     assert process.returncode == 0
     assert (report["remaining"], report["acknowledged"]) == (0, server.num_stored)
+
+
+def test_systemd_hears_that_the_agent_is_ready_alive_and_stopping(tmp_path, arguments):
+    systemd = FakeSystemd(tmp_path / "notify")
+    environment = {**os.environ, "NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "2000000"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge", *arguments], stderr=subprocess.DEVNULL, env=environment
+    ) as process:
+        try:
+            heard = systemd.heard(timeout_s=60)
+            while "WATCHDOG=1" not in heard:
+                heard += systemd.heard(timeout_s=5)
+            process.terminate()
+            process.wait(timeout=30)
+        finally:
+            process.kill()  # else leaving waits for ever
+    heard += systemd.heard()
+    assert (heard[0], heard[-1], set(heard[1:-1])) == ("READY=1", "STOPPING=1", {"WATCHDOG=1"})

@@ -1,0 +1,1 @@
+"""What runs the network on this machine, and how the fastest is found."""
