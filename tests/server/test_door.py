@@ -224,12 +224,13 @@ def test_one_caller_cannot_hold_all_calls(address: str, site: Authority, edge1: 
 
 
 def test_an_edge_whose_line_broke_gets_in_again_while_the_old_stream_stands(address: str, edge1: Credentials) -> None:
-    with TalkingEdge(address, credentials=edge1) as first, TalkingEdge(address, credentials=edge1) as second:
+    with TalkingEdge(address, credentials=edge1) as first:
         first.welcome()
-        second.welcome()
-        assert first.ending()[0] is grpc.StatusCode.ABORTED
-        second.send(batch_message(1, observation()))
-        assert second.acknowledgement().acked_seq == 1
+        with TalkingEdge(address, credentials=edge1) as second:
+            second.welcome()
+            assert first.ending()[0] is grpc.StatusCode.ABORTED
+            second.send(batch_message(1, observation()))
+            assert second.acknowledgement().acked_seq == 1
 
 
 def test_a_renewed_server_certificate_is_shown_without_restart(
