@@ -59,7 +59,7 @@ class Credentials:
         """
         if now_s >= self.ends_at_s:
             raise CredentialsError(
-                f"certificate of {self.kind} {self.name} ended on {_day(self.ends_at_s)}: renew it on the server with "
+                f"certificate of {self.kind} {self.name} ended on {day(self.ends_at_s)}: renew it on the server with "
                 f"'osprey-server renew {self.kind} {self.name} --out FILE'"
             )
 
@@ -68,7 +68,7 @@ class Credentials:
         if self.ends_at_s - now_s > within_days * _DAY_S:
             return ""
         return (
-            f"certificate of {self.kind} {self.name} ends on {_day(self.ends_at_s)}: renew it in time on the server "
+            f"certificate of {self.kind} {self.name} ends on {day(self.ends_at_s)}: renew it in time on the server "
             f"with 'osprey-server renew {self.kind} {self.name} --out FILE'"
         )
 
@@ -137,9 +137,10 @@ def check_private(path: Path) -> None:
         )
 
 
+def day(time_s: float) -> str:
+    """The day of a time in UTC, as holders of certificates read it."""
+    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d")
+
+
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _day(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d")

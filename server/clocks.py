@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 
 from reid.types import SpooledObservation
+from server.moments import moment
 
 _YEAR_2000_US = 946_684_800_000_000
 _FUTURE_US = 60_000_000
@@ -66,13 +66,6 @@ class EdgeClock:
 
 def _reason(seq: int, time_us: int, now_us: int) -> str:
     return (
-        f"observation {seq}: time {_shown(time_us)}, wanted 2000-01-01 to {_shown(now_us)} (the server's clock): "
+        f"observation {seq}: time {moment(time_us)}, wanted 2000-01-01 to {moment(now_us)} (the server's clock): "
         "the edge's clock was wrong; let it keep time (NTP)"
     )
-
-
-def _shown(time_us: int) -> str:
-    try:
-        return datetime.fromtimestamp(time_us / 1e6, timezone.utc).isoformat(timespec="seconds")
-    except (OverflowError, ValueError, OSError):
-        return f"{time_us} us"

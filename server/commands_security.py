@@ -16,7 +16,7 @@ import typer
 
 from reid.channel import is_loopback
 from reid.cli import new_app, print_json
-from reid.credentials import Credentials, CredentialsKind, write_credentials
+from reid.credentials import Credentials, CredentialsKind, day, write_credentials
 from server.errors import SecurityError
 from server.security.authority import Authority
 from server.security.registry import Enrolment
@@ -89,32 +89,6 @@ def enroll_edge(
     _enroll("edge", name, camids, data=data, out=out, server=server, days=days, as_json=as_json)
 
 
-@enroll_app.command("operator")
-def enroll_operator(
-    name: NameArgument,
-    data: DataOption,
-    out: OutOption,
-    server: AddressOption = "",
-    days: DaysOption = _PERSON_DAYS,
-    as_json: JsonOption = False,
-) -> None:
-    """Make the credentials of somebody who may search and change everything."""
-    _enroll("operator", name, [], data=data, out=out, server=server, days=days, as_json=as_json)
-
-
-@enroll_app.command("viewer")
-def enroll_viewer(
-    name: NameArgument,
-    data: DataOption,
-    out: OutOption,
-    server: AddressOption = "",
-    days: DaysOption = _PERSON_DAYS,
-    as_json: JsonOption = False,
-) -> None:
-    """Make the credentials of somebody who may search and look only."""
-    _enroll("viewer", name, [], data=data, out=out, server=server, days=days, as_json=as_json)
-
-
 @enroll_app.command("list")
 def list_enrolled(data: DataOption, as_json: JsonOption = False) -> None:
     """List every certificate that was given out."""
@@ -127,49 +101,10 @@ def list_enrolled(data: DataOption, as_json: JsonOption = False) -> None:
     print_table(
         ["kind", "name", "cameras", "ends", "state", "serial"],
         [
-            (item.kind, item.name, " ".join(item.camids), _day(item.ends_at_s), _state(item), item.serial)
+            (item.kind, item.name, " ".join(item.camids), day(item.ends_at_s), _state(item), item.serial)
             for item in enrolments
         ],
     )
-
-
-@renew_app.command("edge")
-def renew_edge(
-    name: NameArgument,
-    data: DataOption,
-    out: OutOption,
-    server: AddressOption = "",
-    days: DaysOption = _EDGE_DAYS,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a new bundle with the same cameras."""
-    _renew("edge", name, data=data, out=out, server=server, days=days, as_json=as_json)
-
-
-@renew_app.command("operator")
-def renew_operator(
-    name: NameArgument,
-    data: DataOption,
-    out: OutOption,
-    server: AddressOption = "",
-    days: DaysOption = _PERSON_DAYS,
-    as_json: JsonOption = False,
-) -> None:
-    """Make new credentials, with a new token."""
-    _renew("operator", name, data=data, out=out, server=server, days=days, as_json=as_json)
-
-
-@renew_app.command("viewer")
-def renew_viewer(
-    name: NameArgument,
-    data: DataOption,
-    out: OutOption,
-    server: AddressOption = "",
-    days: DaysOption = _PERSON_DAYS,
-    as_json: JsonOption = False,
-) -> None:
-    """Make new credentials, with a new token."""
-    _renew("viewer", name, data=data, out=out, server=server, days=days, as_json=as_json)
 
 
 @renew_app.command("server")
@@ -188,24 +123,54 @@ def renew_server(
         typer.echo(f"server certificate for {', '.join(authority.hosts())}, {days} days")
 
 
-@revoke_app.command("edge")
-def revoke_edge(name: NameArgument, data: DataOption, serial: SerialOption = "", as_json: JsonOption = False) -> None:
-    """Shut an edge out; its open stream ends within seconds."""
-    _revoke("edge", name, data=data, serial=serial, as_json=as_json)
+def _add_enroll(kind: CredentialsKind, explanation: str) -> None:
+    @enroll_app.command(kind, help=explanation)
+    def enroll(
+        name: NameArgument,
+        data: DataOption,
+        out: OutOption,
+        server: AddressOption = "",
+        days: DaysOption = _PERSON_DAYS,
+        as_json: JsonOption = False,
+    ) -> None:
+        _enroll(kind, name, [], data=data, out=out, server=server, days=days, as_json=as_json)
 
 
-@revoke_app.command("operator")
-def revoke_operator(
-    name: NameArgument, data: DataOption, serial: SerialOption = "", as_json: JsonOption = False
-) -> None:
-    """Shut an operator out."""
-    _revoke("operator", name, data=data, serial=serial, as_json=as_json)
+def _add_renew(kind: CredentialsKind, explanation: str, default_days: int) -> None:
+    @renew_app.command(kind, help=explanation)
+    def renew(
+        name: NameArgument,
+        data: DataOption,
+        out: OutOption,
+        server: AddressOption = "",
+        days: DaysOption = default_days,
+        as_json: JsonOption = False,
+    ) -> None:
+        authority = Authority(data)
+        address = server or _default_address(authority)
+        _hand_out(authority.renew(kind, name, server=address, days=days, now=_now()), out, as_json=as_json)
 
 
-@revoke_app.command("viewer")
-def revoke_viewer(name: NameArgument, data: DataOption, serial: SerialOption = "", as_json: JsonOption = False) -> None:
-    """Shut a viewer out."""
-    _revoke("viewer", name, data=data, serial=serial, as_json=as_json)
+def _add_revoke(kind: CredentialsKind, explanation: str) -> None:
+    @revoke_app.command(kind, help=explanation)
+    def revoke(name: NameArgument, data: DataOption, serial: SerialOption = "", as_json: JsonOption = False) -> None:
+        num_revoked = Authority(data).registry.revoke(kind, name, serial=serial, now_s=int(time.time()))
+        if as_json:
+            print_json({"kind": kind, "name": name, "num_revoked": num_revoked})
+        elif num_revoked:
+            typer.echo(f"{kind} {name}: revoked {num_revoked} certificate{'s' if num_revoked > 1 else ''}")
+        else:
+            typer.echo(f"{kind} {name}: nothing to revoke, it was done before")
+
+
+_add_enroll("operator", "Make the credentials of somebody who may search and change everything.")
+_add_enroll("viewer", "Make the credentials of somebody who may search and look only.")
+_add_renew("edge", "Make a new bundle with the same cameras.", _EDGE_DAYS)
+_add_renew("operator", "Make new credentials, with a new token.", _PERSON_DAYS)
+_add_renew("viewer", "Make new credentials, with a new token.", _PERSON_DAYS)
+_add_revoke("edge", "Shut an edge out; its open stream ends within seconds.")
+_add_revoke("operator", "Shut an operator out.")
+_add_revoke("viewer", "Shut a viewer out.")
 
 
 def _enroll(
@@ -214,22 +179,6 @@ def _enroll(
     authority = Authority(data)
     address = server or _default_address(authority)
     _hand_out(authority.enroll(kind, name, camids, server=address, days=days, now=_now()), out, as_json=as_json)
-
-
-def _renew(kind: CredentialsKind, name: str, *, data: Path, out: Path, server: str, days: int, as_json: bool) -> None:
-    authority = Authority(data)
-    address = server or _default_address(authority)
-    _hand_out(authority.renew(kind, name, server=address, days=days, now=_now()), out, as_json=as_json)
-
-
-def _revoke(kind: CredentialsKind, name: str, *, data: Path, serial: str, as_json: bool) -> None:
-    num_revoked = Authority(data).registry.revoke(kind, name, serial=serial, now_s=int(time.time()))
-    if as_json:
-        print_json({"kind": kind, "name": name, "num_revoked": num_revoked})
-    elif num_revoked:
-        typer.echo(f"{kind} {name}: revoked {num_revoked} certificate{'s' if num_revoked > 1 else ''}")
-    else:
-        typer.echo(f"{kind} {name}: nothing to revoke, it was done before")
 
 
 def _hand_out(credentials: Credentials, out: Path, *, as_json: bool) -> None:
@@ -242,7 +191,7 @@ def _hand_out(credentials: Credentials, out: Path, *, as_json: bool) -> None:
         print_json({"out": out, **{key: getattr(credentials, key) for key in keys}})
         return
     holder = f"{credentials.kind} {credentials.name}"
-    typer.echo(f"{out}: {holder}, server {credentials.server}, until {_day(credentials.ends_at_s)}")
+    typer.echo(f"{out}: {holder}, server {credentials.server}, until {day(credentials.ends_at_s)}")
 
 
 def _default_address(authority: Authority) -> str:
@@ -259,12 +208,8 @@ def _with_local(hosts: list[str]) -> list[str]:
 
 def _state(enrolment: Enrolment) -> str:
     if enrolment.revoked_at_s:
-        return f"revoked {_day(enrolment.revoked_at_s)}"
+        return f"revoked {day(enrolment.revoked_at_s)}"
     return "ended" if time.time() >= enrolment.ends_at_s else "good"
-
-
-def _day(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d")
 
 
 def _now() -> datetime:

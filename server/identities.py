@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import numpy as np
 import structlog
@@ -26,6 +25,7 @@ from server.errors import ConflictError, NotFoundError
 from server.ingest import Ingest
 from server.matching.consolidation import Regrouping
 from server.matching.constraints import overlapping_pairs
+from server.moments import moment
 from server.storage.members import SqlMembers
 from server.storage.records import AuditEntry, LineageEvent, Link, Rearrangement, Records, Summaries
 from server.types import Actor, Tracklet
@@ -339,10 +339,10 @@ def _check_apart(members: Sequence[Tracklet], after: Mapping[int, int]) -> None:
     found = _clash(members, after)
     if found is not None:
         one, other = found
-        moment = datetime.fromtimestamp(max(one.start_us, other.start_us) / 1e6, timezone.utc)
+        met_us = max(one.start_us, other.start_us)
         raise ConflictError(
             f"tracklets {one.tracklet_id} of person {one.person_id} and {other.tracklet_id} of person "
-            f"{other.person_id} are in one camera at one moment ({moment:%Y-%m-%d %H:%M:%S} UTC), so they are two "
+            f"{other.person_id} are in one camera at one moment ({moment(met_us)} UTC), so they are two "
             "people: split off the wrong one first"
         )
 

@@ -146,7 +146,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="writer") as executor:
             while await self._wait():
-                while self._operations:
+                for _ in range(len(self._operations)):  # those that come meanwhile wait until after the next step
                     operation, done = self._operations.popleft()
                     _settle(done, await loop.run_in_executor(executor, _outcome_of, operation))
                 if jobs := self._take():

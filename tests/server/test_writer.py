@@ -159,3 +159,19 @@ def test_a_failed_commit_in_front_of_queued_batches_loses_nothing(parts: ServerP
         await running
 
     asyncio.run(main())
+
+
+def test_operations_without_end_do_not_keep_batches_waiting() -> None:
+    async def scenario(writer: Writer, gate: Gate) -> None:
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[int] = loop.create_future()
+
+        def operate() -> None:  # the next one is there before this one has ended
+            if not durable.done():
+                loop.call_soon_threadsafe(writer.submit_operation, operate)
+
+        writer.submit_operation(operate)
+        durable = await writer.open_feed().submit(numbered(1))
+        assert await asyncio.wait_for(durable, 10) == 1
+
+    run(scenario)
