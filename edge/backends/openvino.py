@@ -6,6 +6,7 @@ not seen. So the usual small batches have a graph each, and larger ones are run 
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -41,7 +42,7 @@ class OpenVinoEmbedder:
         self.release = release.ref
         self.dim = release.manifest.dim
         self.precision = precision
-        core = _import_openvino().Core()
+        core = _core()
         # One batch at a time for all cameras; pinned threads would fight the detectors for one core.
         config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -85,12 +86,26 @@ def openvino_precisions() -> tuple[Precision, ...]:
     Raises:
         BackendError: OpenVINO is not installed, or finds no processor that it knows.
     """
-    core = _import_openvino().Core()
+    core = _core()
     try:
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except RuntimeError as error:
         raise BackendError(f"OpenVINO cannot use this machine's processor: {error}") from None
     return ("bf16", "fp32") if has_bf16 else ("fp32",)
+
+
+def _core() -> Any:
+    return _core_of(_import_openvino())
+
+
+@cache
+def _core_of(openvino: Any) -> Any:
+    """The one of this process, never given back.
+
+    OpenVINO gives the thread that makes a `Core` another stack for its signal handlers, and frees that stack with the
+    last `Core` or model, in whatever thread that is. The next Ctrl-C would then end the process by a fault of memory.
+    """
+    return openvino.Core()
 
 
 def _import_openvino() -> Any:

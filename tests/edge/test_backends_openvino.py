@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -47,6 +48,31 @@ def test_a_second_release_is_prepared_beside_the_running_one(tiny_release, tmp_p
     prepared = OpenVinoEmbedder(other, num_threads=1)
     for embedder, release in ((running, tiny_release), (prepared, other)):
         assert check_golden(embedder, release) > 0.9999
+
+
+_DROPPED_ELSEWHERE = """
+import os, signal, sys, threading
+from pathlib import Path
+from edge.backends.openvino import OpenVinoEmbedder
+from reid.release import load_release
+
+held = [OpenVinoEmbedder(load_release(Path(sys.argv[1])), num_threads=1)]
+dropping = threading.Thread(target=held.clear)
+dropping.start()
+dropping.join()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(5)
+except KeyboardInterrupt:
+    print("stopped in order")
+"""
+
+
+@needs_openvino
+def test_ctrl_c_is_heard_after_an_engine_was_dropped_by_another_thread(tiny_release):
+    command = [sys.executable, "-c", _DROPPED_ELSEWHERE, str(tiny_release.folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "stopped in order\n"), ended.stderr
 
 
 @needs_openvino
