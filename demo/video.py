@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import cv2
@@ -21,7 +20,8 @@ def video_bytes(config: SiteConfig) -> int:
     camids = SimulatedSite(config).camids
     # Spawned, not forked: this process has gRPC threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(len(camids), os.cpu_count() or 1), mp_context=context) as pool:
+    # Left by an exception, this pool ends its processes; the one of concurrent.futures would wait for them.
+    with context.Pool(min(len(camids), os.cpu_count() or 1)) as pool:
         return sum(pool.map(partial(camera_bytes, config), camids))
 
 

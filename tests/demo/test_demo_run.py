@@ -41,7 +41,10 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path, tiny_release):
     while not (out / "edge-c2.log").is_file() and time.monotonic() < until_s:
         time.sleep(0.1)
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    try:
+        demo.communicate(timeout=60)
+    finally:
+        demo.kill()
     assert demo.returncode == 130
     assert not [name for name in map(_command_line, Path("/proc").glob("[0-9]*")) if str(out) in name]
 
