@@ -1,7 +1,7 @@
 """The agent: builds cameras, engine, spool and uplink from settings, runs them in threads, stops them in order.
 
-Order of stopping: cameras end their tracks; the writer empties the outbox into the spool; the uplink gets some time for
-the last acknowledgements. What is left stays in the spool for the next start.
+Order of stopping: cameras end their tracks; the embedding ends; the writer empties the outbox into the spool; the
+uplink gets some time for the last acknowledgements. What is left stays in the spool for the next start.
 
 Each worker survives and counts what may happen to it. What escapes from one all the same is a fault of ours: it stops
 the agent in the same order, and then ends the process for everybody to see, instead of leaving a dead thread behind.
@@ -11,26 +11,35 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
+from functools import partial
 
 import structlog
 
+from edge.batching import BatchingEmbedder
 from edge.camera import CameraWorker
 from edge.capture import Capture
 from edge.crops import CropStore
 from edge.detectors import SizeFilter, open_detector
-from edge.engine import Engine, open_engine
+from edge.engine import Engine
 from edge.enrolment import open_bundle
+from edge.errors import InstallError
 from edge.keyframes import KeyframePolicy
 from edge.metrics import EdgeCollector
 from edge.outbox import Outbox
+from edge.pace import Pace
 from edge.pipeline import CameraPipeline
+from edge.releases.first import open_first
+from edge.releases.preparation import open_beside
+from edge.releases.refresh import Refresh
+from edge.releases.store import ReleaseStore
 from edge.report import AgentReport, CameraReport
 from edge.settings import AgentSettings
 from edge.sources.registry import open_source
 from edge.sources.uri import is_live, masked
 from edge.spool import Spool
 from edge.spool_writer import SpoolWriter
-from edge.stage_times import mean_ms, merged_stages
+from edge.stage_times import StageTimes, mean_ms, merged_stages
 from edge.switches import SwitchGuard
 from edge.tracking import PersonTracker
 from edge.tracklet_ids import TrackletIds
@@ -40,6 +49,7 @@ from edge.worker_thread import WorkerThread
 logger = structlog.get_logger(__name__)
 
 _POLL_S = 0.05
+_LOCK_WAIT_S = 2.0
 _STOP_DRAIN_S = 2.0
 """A stopped agent waits this long for the last acknowledgements."""
 
@@ -57,28 +67,27 @@ class Agent:
     def __init__(self, settings: AgentSettings) -> None:
         settings, self._bundle = open_bundle(settings)
         self._settings = settings
-        self._engine = open_engine(settings.release, num_threads=settings.num_threads, backend=settings.backend)
         self._crops = _open_crops(settings)
-        self._spool = Spool(settings.spool.path, limit_bytes=settings.spool.limit_mib << 20)
         self._started_s = time.monotonic()
-        try:
+        with ExitStack() as opened:
+            self._spool = Spool(settings.spool.path, limit_bytes=settings.spool.limit_mib << 20)
+            opened.callback(self._spool.close)
+            store = _open_store(settings, opened)
+            self._engine, self._refresh = _open_engine(settings, store)
             self._build()
-        except BaseException:
-            self._spool.close()
-            raise
+            self._opened = opened.pop_all()
 
     def _build(self) -> None:
         settings, now_us = self._settings, time.time_ns() // 1000
-        identity = EdgeIdentity(settings.edge_id, list(settings.cameras), self._engine.release, self._engine.dim)
-        self._uplink = Uplink(settings.server, identity, self._spool, settings.uplink, bundle=self._bundle)
+        self._uplink = Uplink(settings.server, self._identity, self._spool, settings.uplink, bundle=self._bundle)
         self._outbox = Outbox()
         self._writer = SpoolWriter(
             self._outbox,
             self._spool,
-            space=self._engine.release.space,
             crops=self._crops,
             notify=self._uplink.wake,
         )
+        self._batching = BatchingEmbedder(self._engine, settings.batching)
         tracklet_ids = TrackletIds(self._spool.claim_start_ms(now_us // 1000))
         start_time_us = settings.start_time_us(now_us)
         self._policies = {camid: KeyframePolicy(settings.keyframes) for camid in settings.cameras}
@@ -86,6 +95,10 @@ class Agent:
         self._cameras = [
             self._open_camera(camid, uri, tracklet_ids, start_time_us) for camid, uri in settings.cameras.items()
         ]
+
+    def _identity(self) -> EdgeIdentity:
+        facts = self._engine.facts
+        return EdgeIdentity(self._settings.edge_id, list(self._settings.cameras), facts.release, facts.dim)
 
     def _open_camera(self, camid: str, uri: str, tracklet_ids: TrackletIds, start_time_us: int) -> CameraWorker:
         settings = self._settings
@@ -101,18 +114,21 @@ class Agent:
             is_live=is_live(uri),
             settings=settings.capture,
         )
+        port = self._batching.port()
         pipeline = CameraPipeline(
             camid,
             detector=detector,
             open_tracker=lambda: PersonTracker(capture.frame_rate_hz, settings.tracking),
-            engine=self._engine,
+            engine=port,
             switches=SwitchGuard(settings.switches),
             policy=self._policies[camid],
             next_tracklet_id=tracklet_ids.next_id,
             keeps_crops=self._crops is not None,
         )
         logger.info("camera", camid=camid, uri=masked(uri))
-        return CameraWorker(camid, capture, pipeline, self._outbox, is_live=is_live(uri))
+        return CameraWorker(
+            camid, capture, pipeline, self._outbox, is_live=is_live(uri), pace=Pace(settings.pace), at_work=port.frame
+        )
 
     @property
     def engine(self) -> Engine:
@@ -122,8 +138,8 @@ class Agent:
     @property
     def silent_s(self) -> float:
         """Longest time for which one of its loops has not turned, seconds; from any thread."""
-        beats = [self._writer.heartbeat, self._uplink.heartbeat, *(worker.heartbeat for worker in self._cameras)]
-        return max(heartbeat.silent_s for heartbeat in beats)
+        shared = [self._batching.heartbeat, self._refresh.heartbeat, self._writer.heartbeat, self._uplink.heartbeat]
+        return max(heartbeat.silent_s for heartbeat in (*shared, *(worker.heartbeat for worker in self._cameras)))
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; with `once` also until all frames are through and acknowledged.
@@ -132,16 +148,21 @@ class Agent:
         foresaw is raised, after everything has stopped.
         """
         stop_cameras = threading.Event()
+        embedding = WorkerThread("embedding", self._batching.run, threading.Event())
         cameras = [WorkerThread(f"camera-{worker.camid}", worker.run, stop_cameras) for worker in self._cameras]
         writer = WorkerThread("spool-writer", self._writer.run, threading.Event())
         uplink = WorkerThread("uplink", self._uplink.run, threading.Event())
-        threads = [*cameras, writer, uplink]
+        refresh = WorkerThread("refresh", self._refresh.run, threading.Event())
+        threads = [*cameras, embedding, refresh, writer, uplink]
         try:
             while not (stop.is_set() or self._is_through(cameras) or any(thread.failure for thread in threads)):
                 stop.wait(_POLL_S)
         finally:
             stop_cameras.set()
+            refresh.stop.set()
             _join(cameras)
+            _end(embedding)
+            refresh.join(_STOP_DRAIN_S)  # not longer: what it prepares is given up at the next start
             _end(writer)
             self._drain(stop, uplink)
             _end(uplink)
@@ -164,9 +185,9 @@ class Agent:
             time.sleep(_POLL_S)
 
     def close(self) -> None:
-        """Close the spool; safe to call twice."""
+        """Close the spool and let go of the releases; safe to call twice."""
         self._outbox.close()
-        self._spool.close()
+        self._opened.close()
 
     def report(self) -> AgentReport:
         """What it has done so far; may be called from any thread, at any time."""
@@ -189,23 +210,33 @@ class Agent:
             queued=self._outbox.depth,
             backend=self._engine.backend,
             precision=self._engine.precision,
-            stage_ms=mean_ms(worker.pipeline.times for worker in self._cameras),
+            stage_ms=mean_ms(self._times()),
+            embed_queued=self._batching.depth,
+            batches=self._batching.counts,
             duration_s=round(time.monotonic() - self._started_s, 3),
+            refresh=self._refresh.status,
         )
 
     def collector(self) -> EdgeCollector:
         """Makes its metrics; may be called from any thread, until the agent is closed."""
         return EdgeCollector(
             report=self.report,
-            stages=lambda: merged_stages(worker.pipeline.times for worker in self._cameras),
+            stages=lambda: merged_stages(self._times()),
             oldest_us=self._spool.oldest_us,
         )
+
+    def _times(self) -> list[StageTimes]:
+        cameras = [times for worker in self._cameras for times in (worker.pipeline.times, worker.times)]
+        return [*cameras, self._batching.times, self._writer.times]
 
     def _report_camera(self, worker: CameraWorker) -> CameraReport:
         counts = worker.capture.counts
         return CameraReport(
             frames=counts.frames,
             dropped=counts.dropped,
+            frames_skipped=worker.pace.num_skipped,
+            stride=worker.pace.stride,
+            waiting=worker.capture.depth,
             detections=worker.pipeline.num_detections,
             too_small=self._detectors[worker.camid].num_too_small,
             tracks=worker.pipeline.num_tracks,
@@ -222,6 +253,21 @@ def _faults(worker: CameraWorker) -> dict[str, int]:
     if worker.capture.counts.broken:
         faults["broken_frame"] = worker.capture.counts.broken
     return faults
+
+
+def _open_store(settings: AgentSettings, opened: ExitStack) -> ReleaseStore:
+    """The store of this agent alone, until `opened` is closed."""
+    store = ReleaseStore(settings.releases.folder_beside(settings.spool.path), keep=settings.releases.keep)
+    if not opened.enter_context(store.held(wait_s=_LOCK_WAIT_S)):
+        raise InstallError(f"releases in {store.folder} are in use by another agent: give each its own releases.folder")
+    return store
+
+
+def _open_engine(settings: AgentSettings, store: ReleaseStore) -> tuple[Engine, Refresh]:
+    threads = settings.num_threads
+    engine, release = open_first(store, settings.release, num_threads=threads, backend=settings.backend)
+    prepare = partial(open_beside, num_threads=threads)
+    return engine, Refresh(engine, store, release, prepare=prepare, settings=settings.releases)
 
 
 def _open_crops(settings: AgentSettings) -> CropStore | None:

@@ -104,6 +104,12 @@ class Capture:
         with self._lock:
             return self._past + self._connection.counts if self._connection else self._past
 
+    @property
+    def depth(self) -> int:
+        """Frames that were read and wait; from any thread."""
+        with self._lock:
+            return self._connection.depth if self._connection else 0
+
     def next_frame(self, timeout_s: float) -> Frame | None:
         """The next frame.
 

@@ -19,6 +19,8 @@ from rich.live import Live
 from edge import detectors
 from edge.agent import Agent
 from edge.backends import registry
+from edge.commands_engine import engine_app
+from edge.commands_release import release_app
 from edge.enrolment import open_bundle
 from edge.errors import SourceError, SpoolError, UplinkError
 from edge.metrics import DEFAULT_LISTEN
@@ -38,6 +40,8 @@ from reid.settings import load_settings
 app = new_app("Runs beside the cameras: finds people and sends their embeddings, never the video.")
 config_app = new_app("Look at configuration files.")
 app.add_typer(config_app, name="config")
+app.add_typer(release_app, name="release")
+app.add_typer(engine_app, name="engine")
 
 logger = structlog.get_logger(__name__)
 

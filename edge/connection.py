@@ -107,6 +107,11 @@ class Connection:
             return CaptureCounts(self._frames, self._dropped, self._broken)
 
     @property
+    def depth(self) -> int:
+        """Frames that wait to be taken."""
+        return len(self._inbox)
+
+    @property
     def silent_s(self) -> float:
         """Seconds since the last whole frame, or since the opening began."""
         return self._clock() - self._last_frame_s

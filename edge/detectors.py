@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edge.backends.tensorrt.detector import load_tensorrt_detector
 from edge.errors import SourceError
 from edge.frames import Frame
 from edge.sources.mot import read_mot_boxes
@@ -16,8 +17,14 @@ from reid.detector_hog import HogDetector
 from reid.detector_onnx import load_onnx_detector
 from reid.errors import DetectorError
 
-FORMS = "hog (built in, slow), truth (boxes that come with the frames), a model FILE.onnx, or a MOT det.txt"
+FORMS = (
+    "hog (built in, slow), truth (boxes that come with the frames), a model FILE.onnx (tensorrt:FILE.onnx runs it on "
+    "an NVIDIA GPU), or a MOT det.txt"
+)
 """Every form of a detector's name, for messages and help texts."""
+
+
+_ON_GPU = "tensorrt:"
 
 
 class FrameDetector(Protocol):
@@ -141,6 +148,8 @@ def _open(spec: str, *, min_score: float, num_threads: int) -> FrameDetector:
         return PictureDetector(HogDetector(min_score=min_score))
     if spec == "truth":
         return TruthDetector()
+    if spec.startswith(_ON_GPU):
+        return PictureDetector(load_tensorrt_detector(Path(spec[len(_ON_GPU) :]), min_score=min_score))
     path = Path(spec)
     if path.suffix.lower() == ".onnx":
         return PictureDetector(load_onnx_detector(path, min_score=min_score, num_threads=num_threads))

@@ -2,6 +2,8 @@
 
 OspreyError
 ├── BackendError    a back end is not installed, or does not run on this machine
+│   └── DeviceMemoryError  its device has no memory left for one more engine
+├── InstallError    a release cannot be installed or rolled back, or another install is under way
 ├── SourceError     a camera, video or folder that cannot be opened or read
 │   └── BrokenFrameError   one frame of it; the next may be whole
 ├── SpoolError      the spool's file cannot be opened, or a write did not become durable
@@ -14,6 +16,14 @@ from reid.errors import OspreyError
 
 class BackendError(OspreyError):
     """A back end is not installed, or does not run on this machine."""
+
+
+class DeviceMemoryError(BackendError):
+    """The device has no memory left for one more engine; with another one closed it may have."""
+
+
+class InstallError(OspreyError):
+    """A release cannot be installed or rolled back; what ran before runs on."""
 
 
 class SourceError(OspreyError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from reid.detector import Detections
@@ -18,12 +19,14 @@ class Frame:
         time_us: When it was captured, microseconds since the Unix epoch, UTC.
         index: Number of the frame in its source, from 0; dropped frames leave gaps.
         truth: Boxes that came with the picture (simulated site, MOT `det.txt`), or None.
+        arrived_s: When it was read, monotonic clock; its age counts from here.
     """
 
     image: UInt8Array
     time_us: int
     index: int
     truth: Detections | None = None
+    arrived_s: float = field(default_factory=time.monotonic, compare=False)
 
 
 class FrameSource(Protocol):

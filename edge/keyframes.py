@@ -48,17 +48,21 @@ class View:
     Attributes:
         track_id: Of the camera's tracker.
         time_us: When the frame was captured.
+        arrived_s: When it was read, monotonic clock.
         box: Where in the frame.
         quality: In [0, 1].
         embedding: (D,) float32, unit norm.
+        space: Of the embedding; all views of a track have one, so that they can be compared.
         crop: uint8 (256, 128, 3) BGR if crops are kept, or None.
     """
 
     track_id: int
     time_us: int
+    arrived_s: float
     box: Box
     quality: float
     embedding: FloatArray
+    space: str
     crop: UInt8Array | None = None
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from edge.batching import BatchCounts
 from edge.errors import SpoolError
+from edge.releases.refresh import Phase, RefreshStatus
 from edge.report import AgentReport, CameraReport
+from edge.thermal import THERMAL, temperatures, throttling
 from edge.uplink import UplinkState
 from reid.durations import Durations
 from reid.exposition import ExpositionSettings, Families
 
 DEFAULT_LISTEN = "127.0.0.1:9465"
 _FAMILIES = Families("osprey_edge")
-_THERMAL = Path("/sys/class/thermal")
 
 
 class MetricsSettings(ExpositionSettings):
@@ -36,13 +38,13 @@ class EdgeCollector(Collector):
         report: What the agent has done so far.
         stages: How long each stage of the pipelines took.
         oldest_us: Time of the oldest observation in the spool, or None; may raise SpoolError.
-        thermal: Folder with the machine's thermal zones.
+        thermal: Folder with the machine's thermal zones and cooling devices.
     """
 
     report: Callable[[], AgentReport]
     stages: Callable[[], Mapping[str, Durations]]
     oldest_us: Callable[[], int | None]
-    thermal: Path = _THERMAL
+    thermal: Path = THERMAL
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -51,13 +53,20 @@ class EdgeCollector(Collector):
         yield _FAMILIES.info("info", "What runs.", {label: getattr(report, label) for label in labels})
         yield from _cameras(report.cameras)
         yield _FAMILIES.histogram("stage_seconds", "One run of a stage.", self.stages(), ["stage"])
+        yield from _batches(report.batches)
+        yield from _refresh(report.refresh)
         yield from _observations(report)
         yield from self._queues(report)
         yield from _uplink(report)
         yield _FAMILIES.gauge("temperature_celsius", "Thermal zones.", temperatures(self.thermal), ["zone"])
+        text = "How far a part is slowed down to cool it: 0 not at all, 1 as far as it goes."
+        yield _FAMILIES.gauge("throttling_ratio", text, throttling(self.thermal), ["device"])
         yield _FAMILIES.counter("uptime_seconds", "Since the agent started.", {"": report.duration_s})
 
     def _queues(self, report: AgentReport) -> Iterator[Metric]:
+        waiting = {camid: camera.waiting for camid, camera in report.cameras.items()}
+        yield _FAMILIES.gauge("inbox_depth", "Frames that were read and wait.", waiting, ["camid"])
+        yield _FAMILIES.gauge("embed_queue_depth", "Frames whose crops wait.", {"": report.embed_queued})
         yield _FAMILIES.gauge("outbox_depth", "Observations that wait to be written.", {"": report.queued})
         yield _FAMILIES.gauge("spool_depth", "Observations that wait for the server.", {"": report.remaining})
         with suppress(SpoolError):  # the disk's trouble is counted where it costs something
@@ -65,16 +74,6 @@ class EdgeCollector(Collector):
             values = {} if oldest_us is None else {"": oldest_us / 1e6}
             text = "When the oldest observation in the spool was captured."
             yield _FAMILIES.gauge("spool_oldest_timestamp_seconds", text, values)
-
-
-def temperatures(thermal: Path) -> dict[str, float]:
-    """Degrees Celsius of the thermal zones that can be read, by zone and type, such as `zone0 cpu-thermal`."""
-    found: dict[str, float] = {}
-    for zone in sorted(thermal.glob("thermal_zone*")):
-        with suppress(OSError, ValueError):  # zones of parts that are off refuse to be read
-            kind = (zone / "type").read_text(encoding="utf-8").strip()
-            found[f"{zone.name.removeprefix('thermal_')} {kind}"] = int((zone / "temp").read_text()) / 1000
-    return found
 
 
 def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
@@ -89,16 +88,32 @@ def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
     ):
         values = {camid: getattr(camera, name) for camid, camera in cameras.items()}
         yield _FAMILIES.counter(name, text, values, ["camid"])
+    strides = {camid: camera.stride for camid, camera in cameras.items()}
+    yield _FAMILIES.gauge("frame_stride", "One of so many frames is looked at.", strides, ["camid"])
     up = {camid: not camera.failure for camid, camera in cameras.items()}
     yield _FAMILIES.gauge("camera_up", "0 while the camera is lost or after it failed.", up, ["camid"])
     drops = {(camid, why): number for camid, camera in cameras.items() for why, number in _drops(camera).items()}
-    text = "Frames, boxes and embeddings left out, and why; late frames gave way to a newer one."
+    text = "Frames, boxes and embeddings left out, and why; late: gave way to a newer one; skipped: by intention."
     yield _FAMILIES.counter("drops", text, drops, ["camid", "reason"])
 
 
 def _drops(camera: CameraReport) -> dict[str, int]:
     """What was left out, by reason."""
-    return {"late": camera.dropped, **camera.faults}
+    return {"late": camera.dropped, "skipped": camera.frames_skipped, **camera.faults}
+
+
+def _refresh(status: RefreshStatus) -> Iterator[Metric]:
+    phases = {phase.value: phase is status.phase for phase in Phase}
+    yield _FAMILIES.gauge("release_phase", "1 for how far a change of the release is.", phases, ["phase"])
+    yield _FAMILIES.counter("release_swaps", "Changes of the release, roll-backs included.", {"": status.num_swaps})
+    text = "Longest time between two batches while a release was installed, the last one."
+    yield _FAMILIES.gauge("release_gap_seconds", text, {"": status.gap_ms / 1000})
+
+
+def _batches(counts: BatchCounts) -> Iterator[Metric]:
+    yield _FAMILIES.counter("embed_batches", "Calls of the embedder.", {"": counts.batches})
+    yield _FAMILIES.counter("embed_batches_joined", "Of these, with crops of several cameras.", {"": counts.joined})
+    yield _FAMILIES.counter("embed_crops", "Crops that were embedded.", {"": counts.crops})
 
 
 def _observations(report: AgentReport) -> Iterator[Metric]:

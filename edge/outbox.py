@@ -15,10 +15,14 @@ class Outgoing:
 
     Attributes:
         observation: To spool and send.
+        space: Of its embedding.
+        arrived_s: When its frame was read, monotonic clock.
         crop: uint8 (256, 128, 3) BGR to keep on this machine, or None.
     """
 
     observation: Observation
+    space: str
+    arrived_s: float
     crop: UInt8Array | None = None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edge.detectors import FrameDetector
-from edge.engine import Engine
+from edge.engine import CropEmbedder
 from edge.faults import Faults
 from edge.frames import Frame
 from edge.keyframes import KeyframePolicy, Selection, View
@@ -52,7 +52,7 @@ class CameraPipeline:
         *,
         detector: FrameDetector,
         open_tracker: Callable[[], PersonTracker],
-        engine: Engine,
+        engine: CropEmbedder,
         switches: SwitchGuard,
         policy: KeyframePolicy,
         next_tracklet_id: Callable[[], int],
@@ -73,6 +73,7 @@ class CameraPipeline:
         self._keeps_crops = keeps_crops
         self._tracklet_ids: dict[int, int] = {}
         self._open_tracks: set[int] = set()
+        self._space = ""
 
     @property
     def num_switches(self) -> int:
@@ -87,6 +88,7 @@ class CameraPipeline:
         self.num_detections += len(detections)
         with self.times.measure("track"):
             self._tracker = self._tracker or self._open_tracker()
+            self._tracker.resize(frame.image.shape[1], frame.image.shape[0])
             update = self._tracker.update(detections, frame.time_us)
         self._count_tracks(update.tracks, update.ended)
         views, switched = self._views(frame, update.tracks)
@@ -117,7 +119,7 @@ class CameraPipeline:
         self._open_tracks = (self._open_tracks | seen) - set(ended)
 
     def _views(self, frame: Frame, tracks: list[Track]) -> tuple[list[View], list[int]]:
-        """Views of the persons in a frame, and the tracks that ended because they went over to somebody else."""
+        """Views of the persons in a frame, and the tracks that end: another person, or another space."""
         height, width = frame.image.shape[:2]
         tracks = [track for track in tracks if self._has_area(track.box, width, height)]
         if not tracks:
@@ -127,7 +129,7 @@ class CameraPipeline:
             crops = network_input(frame.image, boxes)
         try:
             with self.times.measure("embed"):
-                embeddings = self._engine.embed(crops)
+                embedded = self._engine.embed(crops)
         except EmbeddingError as error:
             self.faults.note("embedding", error)
             return [], []
@@ -135,9 +137,9 @@ class CameraPipeline:
             scores = [track.score for track in tracks]
             ratings = rate_crops(crops, boxes, scores, width_px=width, height_px=height)
         views: list[View] = []
-        switched: list[int] = []
+        switched = self._enter_space(embedded.release.space)
         for row, track in enumerate(tracks):
-            judgement = self._switches.judge(track.track_id, embeddings[row])
+            judgement = self._switches.judge(track.track_id, embedded.embeddings[row])
             if judgement.ended is not None:
                 switched.append(judgement.ended)
             if judgement.person_track is None:
@@ -146,14 +148,21 @@ class CameraPipeline:
                 View(
                     track_id=judgement.person_track,
                     time_us=frame.time_us,
+                    arrived_s=frame.arrived_s,
                     box=_inside(track.box, width, height),
                     quality=ratings[row].value,
-                    embedding=embeddings[row],
+                    embedding=embedded.embeddings[row],
+                    space=embedded.release.space,
                     # Copies: a view must not keep the crops of its whole frame alive.
                     crop=crops[row].copy() if self._keeps_crops else None,
                 )
             )
         return views, switched
+
+    def _enter_space(self, space: str) -> list[int]:
+        """The tracks that end because views of another space follow: those cannot be compared with theirs."""
+        is_other, self._space = space != self._space, space
+        return self._switches.restart() if is_other else []
 
     def _has_area(self, box: Box, width_px: int, height_px: int) -> bool:
         try:
@@ -179,7 +188,7 @@ class CameraPipeline:
             embedding=view.embedding,
             is_last=selection.is_last,
         )
-        return Outgoing(observation, view.crop)
+        return Outgoing(observation, view.space, view.arrived_s, view.crop)
 
 
 def _inside(box: Box, width_px: int, height_px: int) -> Box:

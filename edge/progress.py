@@ -12,12 +12,12 @@ def progress_table(report: AgentReport) -> Table:
     """Draw a report."""
     table = Table(title=f"osprey-edge {report.edge_id} · {report.duration_s:.0f} s", title_justify="left")
     table.add_column("camera")
-    for heading in ("frames", "dropped", "persons", "tracks", "selected", "faults"):
+    for heading in ("frames", "dropped", "skipped", "persons", "tracks", "selected", "faults"):
         table.add_column(heading, justify="right")
     for camid, camera in report.cameras.items():
         faults = sum(camera.faults.values())
-        figures = (camera.frames, camera.dropped, camera.detections, camera.tracks, camera.selected, faults)
-        table.add_row(camid, *(f"{figure:,}" for figure in figures))
+        figures = (camera.frames, camera.dropped, camera.frames_skipped, camera.detections, camera.tracks)
+        table.add_row(camid, *(f"{figure:,}" for figure in (*figures, camera.selected, faults)))
     # As Text: reasons are anybody's words, and square brackets in them are no markup.
     table.caption = Text("\n".join([_uplink_line(report), *_trouble(report)]))
     table.caption_justify = "left"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from edge.batching import BatchCounts
+from edge.releases.refresh import RefreshStatus
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,10 @@ class CameraReport:
 
     Attributes:
         frames: Frames that the source gave.
-        dropped: Of these, skipped because a newer one was there.
+        dropped: Of these, replaced because a newer one was there.
+        frames_skipped: Of these, left out by intention because the camera was late, see `edge.pace`.
+        stride: One of so many frames is looked at.
+        waiting: Frames that were read and wait at the moment.
         detections: Persons found, over all frames.
         too_small: Persons left out because they were too small to recognise.
         tracks: Tracks seen.
@@ -26,6 +32,9 @@ class CameraReport:
 
     frames: int
     dropped: int
+    frames_skipped: int
+    stride: int
+    waiting: int
     detections: int
     too_small: int
     tracks: int
@@ -59,7 +68,10 @@ class AgentReport:
         backend: What runs the network, one word.
         precision: Its arithmetic.
         stage_ms: Mean milliseconds of each stage.
+        embed_queued: Frames whose crops wait to be embedded.
+        batches: How many were embedded, and how many of them joined.
         duration_s: Since the agent started.
+        refresh: How it stands with a change of the release.
     """
 
     edge_id: str
@@ -80,7 +92,10 @@ class AgentReport:
     backend: str
     precision: str
     stage_ms: Mapping[str, float]
+    embed_queued: int
+    batches: BatchCounts
     duration_s: float
+    refresh: RefreshStatus = field(default_factory=RefreshStatus)
 
     def to_json(self) -> dict[str, Any]:
         """As nested dicts of plain values, ready for JSON."""

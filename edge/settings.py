@@ -22,10 +22,13 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from edge.backends.registry import AUTO, BACKENDS, DEFAULT, FORMS
+from edge.batching import BatchingSettings
 from edge.capture import CaptureSettings
 from edge.crops import CropSettings
 from edge.keyframes import KeyframeSettings
 from edge.metrics import MetricsSettings
+from edge.pace import PaceSettings
+from edge.releases.store import ReleaseSettings
 from edge.spool import SpoolSettings
 from edge.switches import SwitchSettings
 from edge.tracking import TrackingSettings
@@ -57,7 +60,8 @@ class AgentSettings(Settings):
     release: Path = Field(default_factory=lambda: SHIPPED_RELEASE, validate_default=True)
     """Folder of the release to run; the one shipped with Osprey by default."""
     backend: str = DEFAULT
-    """What runs the release: `onnxruntime`, `openvino`, or `auto` for the fastest that computes what was released."""
+    """What runs the release: `onnxruntime`, `openvino`, `tensorrt`, or `auto` for the fastest that computes what was
+    released."""
     detector: str = "hog"
     """`hog`, `truth` (boxes that come with the frames), a model `FILE.onnx` or a MOT `det.txt`."""
     min_person_score: float = Field(default=0.1, ge=0, le=1)
@@ -73,10 +77,13 @@ class AgentSettings(Settings):
     num_threads: int = Field(default=0, ge=0)
     """Threads of the detector and of the embedder; 0 for one per core."""
     capture: CaptureSettings = CaptureSettings()
+    pace: PaceSettings = PaceSettings()
     tracking: TrackingSettings = TrackingSettings()
+    batching: BatchingSettings = BatchingSettings()
     switches: SwitchSettings = SwitchSettings()
     keyframes: KeyframeSettings = KeyframeSettings()
     spool: SpoolSettings = SpoolSettings()
+    releases: ReleaseSettings = ReleaseSettings()
     crops: CropSettings = CropSettings()
     uplink: UplinkSettings = UplinkSettings()
     metrics: MetricsSettings = MetricsSettings()

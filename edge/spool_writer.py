@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from itertools import groupby
 
 from edge.crops import CropStore
 from edge.errors import SpoolError
@@ -11,6 +13,7 @@ from edge.faults import Faults
 from edge.heartbeat import Heartbeat
 from edge.outbox import Outbox, Outgoing
 from edge.spool import Spool
+from edge.stage_times import StageTimes
 from reid.errors import ObservationError
 from reid.types import Observation
 
@@ -25,7 +28,6 @@ class SpoolWriter:
     Args:
         outbox: Where the cameras put them.
         spool: Where they go.
-        space: Of their embeddings.
         crops: Keeps the crops, or None.
         notify: Called after each write.
 
@@ -33,19 +35,18 @@ class SpoolWriter:
         num_spooled: Observations that are durable.
         num_lost: Observations that could not be written.
         faults: What went wrong.
+        times: `spool`, one write, and `capture_to_spool`, from the arrival of a frame until its observation is durable.
         heartbeat: Of its loop.
     """
 
-    def __init__(
-        self, outbox: Outbox, spool: Spool, *, space: str, crops: CropStore | None, notify: Callable[[], None]
-    ) -> None:
+    def __init__(self, outbox: Outbox, spool: Spool, *, crops: CropStore | None, notify: Callable[[], None]) -> None:
         self.num_spooled = 0
         self.num_lost = 0
         self.faults = Faults("spool")
+        self.times = StageTimes()
         self.heartbeat = Heartbeat()
         self._outbox = outbox
         self._spool = spool
-        self._space = space
         self._crops = crops
         self._notify = notify
 
@@ -66,24 +67,28 @@ class SpoolWriter:
         """Write what waits, after waiting for it for at most `timeout_s`; returns whether there was something."""
         entries = self._outbox.take(_MAX_BATCH, timeout_s=timeout_s)
         if entries:
-            self._spool_all([entry.observation for entry in entries])
+            with self.times.measure("spool"):
+                for space, group in groupby(entries, key=lambda entry: entry.space):
+                    self._spool_all([entry.observation for entry in group], space)
+            for entry in entries:
+                self.times.add("capture_to_spool", time.monotonic() - entry.arrived_s)
             self._notify()
             self._keep_crops(entries)
         return bool(entries)
 
-    def _spool_all(self, observations: list[Observation]) -> None:
+    def _spool_all(self, observations: list[Observation], space: str) -> None:
         try:
-            self._append(observations)
+            self._append(observations, space)
         except ObservationError:  # one of them is malformed: the others shall not be lost with it
             for observation in observations:
                 try:
-                    self._append([observation])
+                    self._append([observation], space)
                 except ObservationError as error:
                     self._lose("observation", error, [observation])
 
-    def _append(self, observations: list[Observation]) -> None:
+    def _append(self, observations: list[Observation], space: str) -> None:
         try:
-            self._spool.append(observations, space=self._space)
+            self._spool.append(observations, space=space)
             self.num_spooled += len(observations)
         except SpoolError as error:
             self._lose("spool", error, observations)

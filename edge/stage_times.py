@@ -19,6 +19,10 @@ class StageTimes:
         """Count the time that the block takes for `stage`."""
         return self._stages[stage].measure()
 
+    def add(self, stage: str, duration_s: float) -> None:
+        """Count a time that was taken elsewhere for `stage`."""
+        self._stages[stage].add(duration_s)
+
     def durations(self) -> dict[str, Durations]:
         """By stage."""
         return dict(self._stages)

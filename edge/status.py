@@ -53,6 +53,8 @@ class CameraStatus:
         is_up: It is not lost and did not fail.
         frames: That it gave.
         frames_per_s: Over the interval.
+        stride: One of so many frames is looked at.
+        waiting: Frames that were read and wait.
         drops: What was left out, by reason.
         selected: Observations worth sending.
     """
@@ -60,6 +62,8 @@ class CameraStatus:
     is_up: bool
     frames: int
     frames_per_s: float
+    stride: int
+    waiting: int
     drops: Mapping[str, int]
     selected: int
 
@@ -77,6 +81,9 @@ class EdgeStatus:
         uplink: State of the uplink.
         cameras: By camid.
         stages_ms: Median and 99th percentile of each stage since the start, estimated from buckets.
+        crops_per_batch: Mean since the start.
+        joined_share: Share of the batches that held crops of several cameras.
+        embed_queued: Frames whose crops wait to be embedded.
         queued: Observations that wait in memory.
         spool_depth: Observations that wait on the disk.
         spool_age_s: Since the oldest of these was captured; None when there is none.
@@ -85,6 +92,10 @@ class EdgeStatus:
         bytes_sent: All messages to the server.
         bytes_per_s: Over the interval.
         temperatures_c: By thermal zone; empty where none can be read.
+        release_phase: How far a change of the release is.
+        release_swaps: Changes so far, roll-backs included.
+        release_gap_ms: Longest time between two batches while a release was installed, the last one.
+        throttling: How far parts of the machine are slowed down to cool them, in [0, 1], by kind of device.
     """
 
     edge_id: str
@@ -95,6 +106,9 @@ class EdgeStatus:
     uplink: str
     cameras: Mapping[str, CameraStatus]
     stages_ms: Mapping[str, tuple[float, float]]
+    crops_per_batch: float
+    joined_share: float
+    embed_queued: int
     queued: int
     spool_depth: int
     spool_age_s: float | None
@@ -103,6 +117,10 @@ class EdgeStatus:
     bytes_sent: int
     bytes_per_s: float
     temperatures_c: Mapping[str, float]
+    release_phase: str
+    release_swaps: int
+    release_gap_ms: float
+    throttling: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """As nested dicts of plain values, ready for JSON."""
@@ -155,7 +173,8 @@ def to_status(page: Page, former: Page, *, now_s: float) -> EdgeStatus:
     uptime_s = page.value("uptime_seconds_total") or 0.0
     between_s = uptime_s - (former.value("uptime_seconds_total") or 0.0)
     oldest_s = page.value("spool_oldest_timestamp_seconds")
-    bytes_sent, bytes_before = (int(p.value("sent_bytes_total") or 0) for p in (page, former))
+    batches = max(1, _count(page, "embed_batches_total"))
+    bytes_sent, bytes_before = (_count(p, "sent_bytes_total") for p in (page, former))
     return EdgeStatus(
         edge_id=info["edge_id"],
         release=info["release"],
@@ -165,26 +184,38 @@ def to_status(page: Page, former: Page, *, now_s: float) -> EdgeStatus:
         uplink=next((state for state, value in page.by("state", "uplink_state").items() if value), "unknown"),
         cameras=_cameras(page, former, between_s),
         stages_ms=_stages_ms(page),
-        queued=int(page.value("outbox_depth") or 0),
-        spool_depth=int(page.value("spool_depth") or 0),
+        crops_per_batch=round(_count(page, "embed_crops_total") / batches, 2),
+        joined_share=round(_count(page, "embed_batches_joined_total") / batches, 3),
+        embed_queued=_count(page, "embed_queue_depth"),
+        queued=_count(page, "outbox_depth"),
+        spool_depth=_count(page, "spool_depth"),
         spool_age_s=None if oldest_s is None else round(now_s - oldest_s, 1),
         lost={reason: int(number) for reason, number in page.by("reason", "observations_lost_total").items()},
-        acknowledged=int(page.value("observations_acknowledged_total") or 0),
+        acknowledged=_count(page, "observations_acknowledged_total"),
         bytes_sent=bytes_sent,
         bytes_per_s=_rate(bytes_sent - bytes_before, between_s),
         temperatures_c=page.by("zone", "temperature_celsius"),
+        release_phase=next((phase for phase, value in page.by("phase", "release_phase").items() if value), "unknown"),
+        release_swaps=_count(page, "release_swaps_total"),
+        release_gap_ms=round(1000 * (page.value("release_gap_seconds") or 0.0), 1),
+        throttling=page.by("device", "throttling_ratio"),
     )
 
 
 def status_view(status: EdgeStatus) -> Group:
     """Draw a status for a terminal."""
     age = "" if status.spool_age_s is None else f", oldest captured {status.spool_age_s:,.0f} s ago"
+    slowed = _listed(status.throttling, "nothing" if status.throttling else "not readable")
     lines = [
         f"{status.edge_id} · {status.release} · {status.backend} {status.precision} · up {status.uptime_s:,.0f} s",
+        f"change of the release: {status.release_phase} · {status.release_swaps:,} swaps · longest gap between two "
+        f"batches at the last one {status.release_gap_ms:g} ms",
         f"uplink {status.uplink} · {status.acknowledged:,} acknowledged · {status.bytes_sent:,} bytes sent, "
         f"{status.bytes_per_s:,.0f}/s",
         f"spool {status.spool_depth:,} waiting{age} · {status.queued:,} in memory · lost: {_listed(status.lost)}",
-        f"temperature: {_listed(status.temperatures_c, 'not readable')}",
+        f"embedding {status.embed_queued:,} waiting · {status.crops_per_batch:g} crops a batch · "
+        f"{status.joined_share:.0%} of the batches from several cameras",
+        f"temperature: {_listed(status.temperatures_c, 'not readable')} · slowed down: {slowed}",
     ]
     return Group(Text("\n".join(lines)), _camera_table(status), _stage_table(status))
 
@@ -192,6 +223,7 @@ def status_view(status: EdgeStatus) -> Group:
 def _cameras(page: Page, former: Page, between_s: float) -> dict[str, CameraStatus]:
     frames, before = page.by("camid", "frames_total"), former.by("camid", "frames_total")
     selected, up = page.by("camid", "selected_total"), page.by("camid", "camera_up")
+    strides, waiting = page.by("camid", "frame_stride"), page.by("camid", "inbox_depth")
     drops: dict[str, dict[str, int]] = {camid: {} for camid in frames}
     for labels, number in page.by_labels("drops_total"):
         drops[labels["camid"]][labels["reason"]] = int(number)
@@ -200,6 +232,8 @@ def _cameras(page: Page, former: Page, between_s: float) -> dict[str, CameraStat
             is_up=bool(up[camid]),
             frames=int(number),
             frames_per_s=_rate(number - before.get(camid, 0.0), between_s),
+            stride=int(strides[camid]),
+            waiting=int(waiting[camid]),
             drops=drops[camid],
             selected=int(selected[camid]),
         )
@@ -217,6 +251,10 @@ def _stages_ms(page: Page) -> dict[str, tuple[float, float]]:
     }
 
 
+def _count(page: Page, name: str) -> int:
+    return int(page.value(name) or 0)
+
+
 def _rate(number: float, between_s: float) -> float:
     return round(number / between_s, 2) if between_s > 0 else 0.0
 
@@ -226,11 +264,12 @@ def _listed(numbers: Mapping[str, float], otherwise: str = "nothing") -> str:
 
 
 def _camera_table(status: EdgeStatus) -> Table:
-    table = Table("camera", "up", "frames/s", "frames", "left out", "selected", box=None, header_style="bold")
+    headings = ("camera", "up", "frames/s", "one of", "waiting", "frames", "left out", "selected")
+    table = Table(*headings, box=None, header_style="bold")
     for camid, camera in status.cameras.items():
         up = "yes" if camera.is_up else "no"
-        cells = (f"{camera.frames_per_s:.1f}", f"{camera.frames:,}", _listed(camera.drops), f"{camera.selected:,}")
-        table.add_row(camid, up, *cells)
+        cells = (f"{camera.frames_per_s:.1f}", f"{camera.stride}", f"{camera.waiting}", f"{camera.frames:,}")
+        table.add_row(camid, up, *cells, _listed(camera.drops), f"{camera.selected:,}")
     return table
 
 

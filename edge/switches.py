@@ -86,6 +86,10 @@ class SwitchGuard:
         """Forget tracks that the tracker has ended; returns the names they had here. Unknown ones are ignored."""
         return [self._tracks.pop(track_id).person_track for track_id in track_ids if track_id in self._tracks]
 
+    def restart(self) -> list[int]:
+        """End all tracks, since what follows is of another space; returns their names. Each goes on under a new one."""
+        return self.end(list(self._tracks))
+
     def _judge_odd(self, track: _Track, embedding: FloatArray) -> Judgement:
         track.num_odd += 1
         if track.num_odd < self._settings.confirm_views:

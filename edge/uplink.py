@@ -72,7 +72,7 @@ class EdgeIdentity:
     Attributes:
         edge_id: Its name at the site.
         camids: Its cameras.
-        release: The release that it runs.
+        release: The release that it runs at this moment; each batch names the space of its own embeddings.
         dim: Numbers in that release's embeddings.
     """
 
@@ -122,7 +122,7 @@ class Uplink:
 
     Args:
         server: `HOST:PORT`.
-        identity: What to say at hello.
+        identity: What to say at hello; asked for at each, since the release may change in between.
         spool: Where observations wait.
         settings: Patience.
         clock: Monotonic seconds.
@@ -136,7 +136,7 @@ class Uplink:
     def __init__(
         self,
         server: str,
-        identity: EdgeIdentity,
+        identity: Callable[[], EdgeIdentity],
         spool: Spool,
         settings: UplinkSettings | None = None,
         *,
@@ -158,6 +158,7 @@ class Uplink:
         self._is_closed = False
         self._window: SendWindow | None = None
         self._camids: list[str] = []
+        self._greeted_space = ""
         self._max_batch = _MAX_BATCH
         self._refusal: UplinkError | None = None
         self._problem = ""
@@ -245,7 +246,9 @@ class Uplink:
 
     def _open_stream(self) -> None:
         # Observations of cameras that are no longer configured may still wait; they are announced as well.
-        configured = list(self._identity.camids)
+        identity = self._identity()
+        self._greeted_space = identity.release.space
+        configured = list(identity.camids)
         self._camids = configured + [camid for camid in self._spool.camids() if camid not in configured]
         self._stream_number += 1
         number = self._stream_number
@@ -257,16 +260,16 @@ class Uplink:
             lambda event: self._inbox.put((number, event)),
             self._bundle.read() if self._bundle else None,
         )
-        self._stream.send(ingest_pb2.StreamObservationsRequest(hello=self._hello()))
+        self._stream.send(ingest_pb2.StreamObservationsRequest(hello=self._hello(identity)))
 
-    def _hello(self) -> ingest_pb2.Hello:
+    def _hello(self, identity: EdgeIdentity) -> ingest_pb2.Hello:
         return ingest_pb2.Hello(
             protocol_version=PROTOCOL_VERSION,
-            edge_id=self._identity.edge_id,
+            edge_id=identity.edge_id,
             spool_id=self._spool.spool_id,
             camids=self._camids,
-            release=release_to_proto(self._identity.release),
-            dim=self._identity.dim,
+            release=release_to_proto(identity.release),
+            dim=identity.dim,
             sent_at_us=time.time_ns() // 1000,
             software_version=metadata.version("osprey-reid"),
         )
@@ -369,7 +372,8 @@ class Uplink:
         """The server's words; after a welcome, also whether what it refused waits from the time of another release."""
         was_welcomed = self._window is not None
         oldest = self._spool.read_batch(0, 1) if end.is_fatal and was_welcomed else None
-        if oldest is None or oldest.space == self._identity.release.space:
+        # What the server welcomed it does not refuse; what runs now is not of an older release.
+        if oldest is None or oldest.space in (self._greeted_space, self._identity().release.space):
             return end.reason
         return (
             f"{end.reason}. Observations of the older space {oldest.space!r} are first in the spool and everything "

@@ -61,6 +61,25 @@ class Candidates:
     scores: FloatArray
 
 
+class DetectorSession(Protocol):
+    """A graph that is ready to run, whatever runs it. One thread at a time."""
+
+    @property
+    def shapes(self) -> GraphShapes:
+        """Its inputs and outputs."""
+
+    @property
+    def input_types(self) -> Sequence[str]:
+        """Type of each input's numbers as numpy calls it, in the order of `shapes`."""
+
+    def run(self, feeds: Sequence[AnyArray]) -> Sequence[AnyArray]:
+        """Feed every input, in the order of `shapes`, and hand out every output.
+
+        Raises:
+            DetectorError: The run failed.
+        """
+
+
 class Layout(Protocol):
     """One family of detector graphs. Holds buffers: one thread at a time."""
 

@@ -56,31 +56,34 @@ class OnnxEmbedder:
 
     Args:
         release: A verified release.
+        precision: One of `release.precisions`: ONNX Runtime computes what the graph says. In fp16 it is for checking
+            a graph, not for speed: most processors compute it in fp32 and round in between.
         num_threads: Threads of one call; 0 for one per core.
 
     Raises:
-        ReleaseError: ONNX Runtime cannot load the model, or its input or output is not that of the manifest.
+        ReleaseError: The release has no graph in this precision, ONNX Runtime cannot load it, or its input or output
+            is not that of the manifest.
     """
 
-    precision: Precision = "fp32"
     backend = "onnxruntime"
 
-    def __init__(self, release: Release, *, num_threads: int = 0) -> None:
+    def __init__(self, release: Release, *, precision: Precision = "fp32", num_threads: int = 0) -> None:
         self.release = release.ref
         self.dim = release.manifest.dim
+        self.precision = precision
+        path = release.model_path_in(precision)
         options = ort.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(
-                str(release.model_path), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            self._session = ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a broken file
-            raise ReleaseError(f"{release.model_path} cannot be loaded by ONNX Runtime: {error}") from None
+            raise ReleaseError(f"{path} cannot be loaded by ONNX Runtime: {error}") from None
         check_graph(
             release,
             [node.name for node in self._session.get_inputs()],
             {node.name: node.shape[-1] for node in self._session.get_outputs()},
+            precision=precision,
         )
 
     def embed(self, crops: UInt8Array) -> FloatArray:
@@ -91,23 +94,27 @@ class OnnxEmbedder:
         return normalise(self._session.run(["embeddings"], {"crops": crops})[0])
 
 
-def check_graph(release: Release, inputs: Sequence[str], outputs: Mapping[str, object]) -> None:
+def check_graph(
+    release: Release, inputs: Sequence[str], outputs: Mapping[str, object], *, precision: Precision = "fp32"
+) -> None:
     """Refuse a model whose input or output is not what a release promises.
 
     Args:
         release: It, with its manifest.
         inputs: Names of the graph's inputs.
         outputs: Numbers in a row of each output, by the output's name.
+        precision: Of the graph.
 
     Raises:
         ReleaseMismatchError: They are not crops -> embeddings, or of another dimension.
     """
+    path = release.model_path_in(precision)
     names = list(inputs), list(outputs)
     if names != (["crops"], ["embeddings"]):
-        raise ReleaseMismatchError(f"{release.model_path}: inputs and outputs {names}, wanted crops -> embeddings")
+        raise ReleaseMismatchError(f"{path}: inputs and outputs {names}, wanted crops -> embeddings")
     if outputs["embeddings"] != release.manifest.dim:
         raise ReleaseMismatchError(
-            f"{release.model_path} puts out {outputs['embeddings']} numbers, its manifest says {release.manifest.dim}"
+            f"{path} puts out {outputs['embeddings']} numbers, its manifest says {release.manifest.dim}"
         )
 
 
@@ -122,17 +129,22 @@ def check_crops(crops: UInt8Array) -> None:
         raise EmbeddingError(f"crops are {crops.dtype} {crops.shape}, wanted uint8 (N, {wanted[0]}, {wanted[1]}, 3)")
 
 
-def check_golden(embedder: Embedder, release: Release) -> float:
+def check_golden(embedder: Embedder, release: Release, *, sizes: Sequence[int] = SMALL_BATCHES) -> float:
     """Embed a release's golden crops and compare with what its manifest promises.
 
+    Args:
+        embedder: It.
+        release: The one that it runs.
+        sizes: Batches to be run, besides all crops at once; in larger ones the crops repeat.
+
     Returns:
-        The least cosine over the golden crops, in small batches and all at once.
+        The least cosine over the golden crops and sizes.
 
     Raises:
         ReleaseMismatchError: It is below the manifest's bound for this embedder's precision.
     """
     golden = release.golden
-    cosine = min(_least_cosine(embedder, golden, size) for size in (*SMALL_BATCHES, len(golden.crops)))
+    cosine = min(_least_cosine(embedder, golden, size) for size in (*sizes, len(golden.crops)))
     bound = release.manifest.golden_cosine[embedder.precision]
     if not cosine >= bound:
         raise ReleaseMismatchError(

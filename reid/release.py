@@ -4,10 +4,13 @@
     weights.safetensors   the folded weights, by the parameter names that model.onnx uses (TensorRT refits from these)
     golden.npz            `crops` uint8 (G, 256, 128, 3) from the simulated site, `embeddings` float32 (G, D), unit norm
     manifest.json         what this is, how it was made, and the sha256 of every other file
+    model_fp16.onnx       optional: the same graph in half precision, for engines that take precision from the graph
+    model_int8.onnx       optional: the same graph with its layers quantised to 8 bits
     trainable.safetensors optional: the weights before folding, to train further from. Edge and server do without it, so
                           it stays behind when a release is sent to an edge
 
-A folder whose content differs from its manifest is refused, whole.
+All graphs of a release are of the same weights and so of one space. A folder whose content differs from its manifest is
+refused, whole; one that lacks an optional file which the manifest names is right.
 """
 
 from __future__ import annotations
@@ -28,17 +31,19 @@ from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
 from reid.settings import Settings, parse_settings
 from reid.types import FloatArray, ReleaseRef, UInt8Array
 
-MODEL_FILE = "model.onnx"
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+MODEL_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8.onnx"}
+"""Graphs of one release by precision, the first of which every release has; bf16 is computed from that one."""
+MODEL_FILE = MODEL_FILES["fp32"]
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
 FILES = (MODEL_FILE, WEIGHTS_FILE, GOLDEN_FILE)
 TRAINABLE_FILE = "trainable.safetensors"
-OPTIONAL_FILES = (TRAINABLE_FILE,)
+OPTIONAL_FILES = (TRAINABLE_FILE, MODEL_FILES["fp16"], MODEL_FILES["int8"])
 """May be left out when a release is handed on: a manifest that names one is right without it too."""
 SUPPORTED_FORMAT = 1
 
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
 DEFAULT_GOLDEN_COSINE: dict[Precision, float] = {"fp32": 0.9999, "bf16": 0.995, "fp16": 0.999, "int8": 0.98}
 
 
@@ -104,8 +109,27 @@ class Release:
 
     @property
     def model_path(self) -> Path:
-        """The ONNX file."""
+        """The ONNX file in fp32."""
         return self.folder / MODEL_FILE
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Precisions that it has a graph of: fp32, and what was quantised and came along."""
+        return tuple(precision for precision, name in MODEL_FILES.items() if (self.folder / name).is_file())
+
+    def model_path_in(self, precision: Precision) -> Path:
+        """The ONNX file from which an engine of a precision is made; bf16 is computed from the one in fp32.
+
+        Raises:
+            ReleaseError: The release came without it.
+        """
+        path = self.folder / MODEL_FILES.get(precision, MODEL_FILE)
+        if not path.is_file():
+            raise ReleaseError(
+                f"{self.folder} cannot run in {precision}: it has no {path.name}; take the release where it was made, "
+                f"or make that graph with 'osprey-train quantise --precision {precision}'"
+            )
+        return path
 
     @property
     def trainable_path(self) -> Path:

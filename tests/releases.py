@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from reid.embedding import normalise
-from reid.release import GOLDEN_FILE, MODEL_FILE, WEIGHTS_FILE, Release, write_release
+from reid.release import GOLDEN_FILE, MODEL_FILE, MODEL_FILES, WEIGHTS_FILE, Precision, Release, write_release
 
 DIM = 8
 
@@ -57,3 +58,40 @@ def write_tiny_release(folder: Path, *, seed: int = 0, version: str = "1", match
         "provenance": {"data": "none"},
     }
     return write_release(folder, values)
+
+
+def with_graphs(release: Release, **models: onnx.ModelProto) -> Release:
+    """Seal a release again with more graphs, by precision."""
+    for precision, model in models.items():
+        onnx.save(model, release.folder / MODEL_FILES[cast("Precision", precision)])
+    return write_release(release.folder, release.manifest.model_dump(exclude={"sha256"}))
+
+
+def tiny_int8_model(*, seed: int = 0) -> onnx.ModelProto:
+    """`tiny_model` with its weights in 8 bits, one scale for each output."""
+    model = tiny_model(seed=seed)
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
+    values = numpy_helper.to_array(weight)
+    scales = np.abs(values).max(axis=0) / 127
+    weight.CopyFrom(numpy_helper.from_array(np.round(values / scales).astype(np.int8), "weight_int8"))
+    zeros = numpy_helper.from_array(np.zeros(len(scales), np.int8), "zeros")
+    model.graph.initializer.extend([numpy_helper.from_array(scales, "scales"), zeros])
+    node = helper.make_node("DequantizeLinear", ["weight_int8", "scales", "zeros"], ["weight"], axis=1)
+    model.graph.node.insert(0, node)
+    return model
+
+
+def write_permuted_release(release: Release, folder: Path, *, seed: int, version: str) -> Release:
+    """Write a release of the same network whose embeddings have their numbers in another order: another space."""
+    model = onnx.load(release.model_path)
+    order = np.random.default_rng(seed).permutation(release.manifest.dim)
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith("fc."):  # the last layer
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[order], tensor.name))
+    folder.mkdir(parents=True)
+    onnx.save(model, folder / MODEL_FILE)
+    (folder / WEIGHTS_FILE).write_bytes(b"not read by these tests")
+    golden = release.golden
+    np.savez_compressed(folder / GOLDEN_FILE, crops=golden.crops, embeddings=golden.embeddings[:, order])
+    values = release.manifest.model_dump(mode="json", exclude={"sha256"})
+    return write_release(folder, {**values, "version": version, "space": f"permuted-{version}-{seed}"})

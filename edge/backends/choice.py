@@ -16,7 +16,7 @@ from edge.backends.registry import Backend
 from reid.errors import ConfigError
 from reid.files import write_json_atomic
 from reid.machine import cpu_name
-from reid.release import MODEL_FILE, Precision, Release
+from reid.release import MODEL_FILES, Precision, Release
 from reid.settings import Settings, parse_settings
 
 logger = structlog.get_logger(__name__)
@@ -27,7 +27,8 @@ class ChoiceKey(Settings):
 
     asked: str
     """The setting `backend`."""
-    model_sha256: str
+    model_sha256: Mapping[Precision, str]
+    """Of each graph that came with the release."""
     cpu: str
     num_cores: int
     num_threads: int
@@ -50,7 +51,7 @@ def choice_key(release: Release, *, asked: str, num_threads: int, backends: Mapp
     """The key of this moment: this machine, with what is installed now."""
     return ChoiceKey(
         asked=asked,
-        model_sha256=release.manifest.sha256[MODEL_FILE],
+        model_sha256={one: release.manifest.sha256[MODEL_FILES[one]] for one in release.precisions},
         cpu=cpu_name(),
         num_cores=os.cpu_count() or 1,
         num_threads=num_threads,

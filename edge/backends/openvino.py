@@ -1,4 +1,4 @@
-"""OpenVINO back end: the CPU of an x86 box, in bfloat16 where the processor has it.
+"""OpenVINO back end: the CPU of an x86 box, in bfloat16 where the processor has it, in int8 where the release has it.
 
 A graph whose batch size is fixed runs faster than one that takes any, and never stops to prepare for a size that it has
 not seen. So the usual small batches have a graph each, and larger ones are run in parts.
@@ -21,6 +21,7 @@ from reid.release import Precision, Release
 from reid.types import FloatArray, UInt8Array
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
+"""An int8 graph says what it quantises; the rest of it OpenVINO computes as is fastest here, bf16 or fp32."""
 
 
 class OpenVinoEmbedder:
@@ -28,12 +29,13 @@ class OpenVinoEmbedder:
 
     Args:
         release: A verified release.
-        precision: `fp32` or `bf16`.
+        precision: `fp32`, `bf16` or `int8`; one of `openvino_precisions`.
         num_threads: Threads of one call; 0 for as many as OpenVINO chooses.
 
     Raises:
         BackendError: OpenVINO is not installed.
-        ReleaseError: OpenVINO cannot load the model, or its input or output is not that of the manifest.
+        ReleaseError: The release has no graph in this precision, OpenVINO cannot load it, or its input or output is
+            not that of the manifest.
     """
 
     backend = "openvino"
@@ -42,23 +44,25 @@ class OpenVinoEmbedder:
         self.release = release.ref
         self.dim = release.manifest.dim
         self.precision = precision
+        path = release.model_path_in(precision)
         core = _core()
         # One batch at a time for all cameras; pinned threads would fight the detectors for one core.
         config = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": num_threads,
             "ENABLE_CPU_PINNING": False,
         }
+        if precision in _HINTS:
+            config["INFERENCE_PRECISION_HINT"] = _HINTS[precision]
         try:
-            model = core.read_model(str(release.model_path))
-            _check_graph(model, release)
+            model = core.read_model(str(path))
+            _check_graph(model, release, precision)
             self._requests = {}
             for size in SMALL_BATCHES:
                 model.reshape([size, INPUT_HEIGHT_PX, INPUT_WIDTH_PX, 3])
                 self._requests[size] = core.compile_model(model, "CPU", config).create_infer_request()
         except RuntimeError as error:
-            raise ReleaseError(f"{release.model_path} cannot be loaded by OpenVINO: {error}") from None
+            raise ReleaseError(f"{path} cannot be loaded by OpenVINO: {error}") from None
 
     def embed(self, crops: UInt8Array) -> FloatArray:
         """See `reid.embedder.Embedder.embed`."""
@@ -80,8 +84,11 @@ def openvino_version() -> str:
         return "none"
 
 
-def openvino_precisions() -> tuple[Precision, ...]:
-    """What this machine's processor computes by itself.
+def openvino_precisions(release: Release) -> tuple[Precision, ...]:
+    """What this machine's processor computes by itself, and int8 if the release has that graph.
+
+    Args:
+        release: A verified release.
 
     Raises:
         BackendError: OpenVINO is not installed, or finds no processor that it knows.
@@ -91,7 +98,8 @@ def openvino_precisions() -> tuple[Precision, ...]:
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except RuntimeError as error:
         raise BackendError(f"OpenVINO cannot use this machine's processor: {error}") from None
-    return ("bf16", "fp32") if has_bf16 else ("fp32",)
+    floats: tuple[Precision, ...] = ("bf16", "fp32") if has_bf16 else ("fp32",)
+    return (*floats, "int8") if "int8" in release.precisions else floats
 
 
 def _core() -> Any:
@@ -118,6 +126,6 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _check_graph(model: Any, release: Release) -> None:
+def _check_graph(model: Any, release: Release, precision: Precision) -> None:
     outputs = {node.get_any_name(): node.partial_shape[-1] for node in model.outputs}
-    check_graph(release, [node.get_any_name() for node in model.inputs], outputs)
+    check_graph(release, [node.get_any_name() for node in model.inputs], outputs, precision=precision)

@@ -91,7 +91,7 @@ def _open_all(release: Release, backends: Iterable[Backend], num_threads: int, w
     refused: dict[str, OspreyError] = {}
     for backend in backends:
         try:
-            precisions = backend.precisions()
+            precisions = backend.precisions(release)
         except BackendError as error:
             refused[backend.name] = error
             continue

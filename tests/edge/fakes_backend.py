@@ -56,7 +56,7 @@ class FakeBackend:
         """Its row in a registry."""
         return Backend(self.name, lambda: self.version, self._precisions, self._open)
 
-    def _precisions(self) -> tuple[Precision, ...]:
+    def _precisions(self, _release: Release) -> tuple[Precision, ...]:
         if not self.is_installed:
             raise BackendError(f"{self.name} is not installed")
         return tuple(self._costs_s)

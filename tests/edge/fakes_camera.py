@@ -8,11 +8,12 @@ import numpy as np
 from makers import DIM, unit_vector
 
 from edge.connection import CaptureCounts
+from edge.engine import Embedded
 from edge.frames import Frame
 from edge.tracking import Track, TrackUpdate
 from reid.detector import Detections
 from reid.errors import DetectorError, EmbeddingError
-from reid.types import Box, FloatArray, ReleaseRef, UInt8Array
+from reid.types import Box, ReleaseRef, UInt8Array
 
 
 def make_frame(index: int, *, rate_hz: float = 10.0, size: tuple[int, int] = (240, 320)) -> Frame:
@@ -43,6 +44,9 @@ class FakeTracker:
     def __init__(self) -> None:
         self._num_open = 0
 
+    def resize(self, width_px: int, height_px: int) -> None:
+        self.size_px = (width_px, height_px)
+
     def update(self, detections: Detections, time_us: int) -> TrackUpdate:
         tracks = [Track(row + 1, Box(*map(float, xyxy)), 0.9) for row, xyxy in enumerate(detections.xyxy)]
         ended = list(range(len(tracks) + 1, self._num_open + 1))
@@ -53,19 +57,19 @@ class FakeTracker:
 class FakeEngine:
     """Gives every crop the embedding `looks`, until it shall fail; remembers the sizes of its batches."""
 
-    release = ReleaseRef("tiny", "1", "s1")
     dim = DIM
 
     def __init__(self) -> None:
+        self.release = ReleaseRef("tiny", "1", "s1")
         self.batch_sizes: list[int] = []
         self.fails = False
         self.looks = unit_vector(1.0)
 
-    def embed(self, crops: UInt8Array) -> FloatArray:
+    def embed(self, crops: UInt8Array) -> Embedded:
         if self.fails:
             raise EmbeddingError("embeddings are not finite")
         self.batch_sizes.append(len(crops))
-        return np.tile(self.looks, (len(crops), 1))
+        return Embedded(np.tile(self.looks, (len(crops), 1)), self.release)
 
 
 class FakeCapture:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from reid.types import UInt8Array
 
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 160, 120, 10
 
@@ -27,6 +30,28 @@ def write_video(path: Path, num_frames: int = 20, *, codec: str = "libx264", fas
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode())
     return path
+
+
+def write_changing_video(path: Path, sizes: Sequence[tuple[int, int]], num_frames: int = 20) -> Path:
+    """Write an H.264 stream of 10 Hz whose pictures change their size: the frames of each (width, height) in turn."""
+    with path.open("wb") as file:
+        for width_px, height_px in sizes:
+            encoder = av.CodecContext.create("libx264", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.gop_size = width_px, height_px, "yuv420p", 5
+            encoder.framerate, encoder.time_base = RATE_HZ, Fraction(1, RATE_HZ)
+            encoder.options = {"preset": "ultrafast", "tune": "zerolatency"}
+            frames = [walker_picture(index, width_px, height_px) for index in range(num_frames)]
+            pictures = [av.VideoFrame.from_ndarray(frame, format="bgr24") for frame in frames]
+            for packet in [*(packet for frame in pictures for packet in encoder.encode(frame)), *encoder.encode()]:
+                file.write(bytes(packet))
+    return path
+
+
+def walker_picture(index: int, width_px: int, height_px: int) -> UInt8Array:
+    """A dark figure on grey, a quarter of the width and three quarters of the height, that stands still."""
+    image = np.full((height_px, width_px, 3), 160, np.uint8)
+    image[height_px // 8 : height_px * 7 // 8, width_px // 4 : width_px // 2] = 20 + index
+    return image
 
 
 def encode_h264(num_frames: int) -> list[list[bytes]]:

@@ -6,10 +6,12 @@ import time
 import pytest
 from fakes_server import FakeServer
 from fakes_source import LONG_S, Hang
+from releases import write_tiny_release
 from sequences import write_sequence
 
 from edge.agent import Agent
-from edge.errors import SpoolError
+from edge.errors import InstallError, SpoolError
+from edge.releases.store import ReleaseStore
 from edge.settings import AgentSettings
 from reid.errors import DetectorError, ReleaseMismatchError
 from reid.release import MODEL_FILE
@@ -125,6 +127,24 @@ def test_altered_release_is_refused_at_start(tiny_release, make_settings):
         file.write(b"x")
     with pytest.raises(ReleaseMismatchError, match="altered"):
         Agent(make_settings())
+
+
+def test_two_agents_do_not_share_their_releases(tmp_path, make_settings):
+    releases = {"folder": tmp_path / "releases"}
+    first = Agent(make_settings(releases=releases))
+    with pytest.raises(InstallError, match=r"in use by another agent: give each its own releases\.folder"):
+        Agent(make_settings(releases=releases, spool={"path": tmp_path / "other.spool"}))
+    first.close()
+    Agent(make_settings(releases=releases)).close()
+
+
+def test_an_installed_release_runs_after_a_start_and_names_its_embeddings(tmp_path, server, make_settings):
+    newer = write_tiny_release(tmp_path / "newer", seed=1, version="2")
+    store = ReleaseStore(tmp_path / "edge.spool.releases")
+    request, _ = store.ask_to_install(newer.folder)
+    store.write_state(store.read_state().begin(request).confirm())
+    assert run(make_settings()).release == str(newer.ref)
+    assert {batch.space for batch in server.batches} == {server.hellos[0].release.space} == {newer.ref.space}
 
 
 def test_unknown_detector_is_refused_at_start_and_the_spool_is_free_again(make_settings):

@@ -38,7 +38,7 @@ def test_the_release_itself_is_left_as_it_is(tiny_release, choice):
     "change",
     [
         {"asked": "openvino"},
-        {"model_sha256": "another release"},
+        {"model_sha256": {"fp32": "another release"}},
         {"cpu": "another machine"},
         {"num_cores": 99},
         {"num_threads": 2},

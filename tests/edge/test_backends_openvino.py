@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from releases import write_tiny_release
+from releases import tiny_int8_model, with_graphs, write_tiny_release
 
 from edge.backends.openvino import OpenVinoEmbedder, openvino_precisions, openvino_version
 from edge.errors import BackendError
@@ -26,10 +26,18 @@ def test_every_batch_size_agrees_with_onnxruntime(tiny_release, rng, count):
 
 @needs_openvino
 def test_golden_check_passes_in_every_precision_of_this_machine(tiny_release):
-    for precision in openvino_precisions():
+    for precision in openvino_precisions(tiny_release):
         embedder = OpenVinoEmbedder(tiny_release, precision=precision, num_threads=1)
         assert check_golden(embedder, tiny_release) >= tiny_release.manifest.golden_cosine[precision]
         assert (embedder.release, embedder.dim, embedder.precision) == (tiny_release.ref, 8, precision)
+
+
+@needs_openvino
+def test_int8_is_offered_and_runs_if_the_release_has_that_graph(tiny_release):
+    assert "int8" not in openvino_precisions(tiny_release)
+    release = with_graphs(tiny_release, int8=tiny_int8_model())
+    assert openvino_precisions(release)[-1] == "int8"
+    assert 0.99 < check_golden(OpenVinoEmbedder(release, precision="int8", num_threads=1), release) < 1
 
 
 @needs_openvino
@@ -108,7 +116,7 @@ def test_a_model_of_another_dimension_than_its_manifest_is_refused(tiny_release)
         OpenVinoEmbedder(other)
 
 
-def test_a_missing_openvino_is_named_with_the_way_out(monkeypatch):
+def test_a_missing_openvino_is_named_with_the_way_out(tiny_release, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendError, match=r"pip install 'osprey-reid\[openvino\]'"):
-        openvino_precisions()
+        openvino_precisions(tiny_release)

@@ -49,6 +49,15 @@ def test_a_file_gives_every_frame_and_then_ends() -> None:
     assert capture.frame_rate_hz == 12.5
 
 
+def test_frames_that_wait_are_counted_while_there_is_a_connection() -> None:
+    capture = capture_of(Opener(FakeSource([make_frame(i) for i in range(20)])), is_live=False)
+    assert capture.depth == 0
+    take(capture)
+    assert capture.depth <= CaptureSettings().queue_frames
+    capture.stop()
+    assert capture.depth == 0
+
+
 def test_a_broken_file_gives_what_could_be_read_and_then_its_failure() -> None:
     capture = capture_of(Opener(FakeSource([make_frame(0), SourceError("truncated")])), is_live=False)
     assert take(capture).index == 0

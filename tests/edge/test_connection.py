@@ -35,6 +35,14 @@ def test_a_full_inbox_makes_the_reader_of_a_file_wait() -> None:
     assert len(take_all(connection)) == 8
 
 
+def test_frames_that_wait_are_counted() -> None:
+    connection = connect(FakeSource([make_frame(i) for i in range(9)]), latest_wins=True)
+    connection.join(LONG_S)
+    assert connection.depth == 1
+    assert take_all(connection) == [8]
+    assert connection.depth == 0
+
+
 def test_the_latest_frame_of_a_camera_replaces_older_ones() -> None:
     connection = connect(FakeSource([make_frame(i) for i in range(9)]), latest_wins=True)
     connection.join(LONG_S)

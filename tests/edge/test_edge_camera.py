@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
+from contextlib import contextmanager
 
 from fakes_camera import FakeCapture, make_frame
 from makers import make_observation
+from structlog.testing import capture_logs
 
 from edge.camera import CameraWorker
 from edge.faults import Faults
 from edge.heartbeat import Heartbeat
 from edge.outbox import Outbox, Outgoing
+from edge.pace import Pace, PaceSettings
 
 
 class FakePipeline:
@@ -20,10 +25,10 @@ class FakePipeline:
     def process(self, frame):
         if frame.index == 1:
             raise ZeroDivisionError("a fault of ours")
-        return [Outgoing(make_observation(frame.index))]
+        return [Outgoing(make_observation(frame.index), "s1", frame.arrived_s)]
 
     def finish(self):
-        return [Outgoing(make_observation(99, is_last=True))]
+        return [Outgoing(make_observation(99, is_last=True), "s1", 0.0)]
 
 
 def sent(outbox):
@@ -68,3 +73,64 @@ def test_loop_beats_before_every_frame_and_rests_at_the_end():
     worker.run(threading.Event())
     assert silences == [0.0, 0.0, 0.0]
     assert worker.heartbeat.silent_s == 0.0
+
+
+class SlowPipeline(FakePipeline):
+    """Takes longer for a frame than the camera has between two."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def process(self, frame):
+        self.seen.append(frame.index)
+        time.sleep(0.02)
+        return []
+
+
+def play_slowly(*, is_live):
+    begin_s = time.monotonic()
+    frames = [dataclasses.replace(make_frame(index), arrived_s=begin_s + index * 0.01) for index in range(30)]
+    worker = CameraWorker(
+        "cam1", FakeCapture(frames), SlowPipeline(), Outbox(), is_live=is_live, pace=Pace(PaceSettings(max_gap_s=0.04))
+    )
+    worker.run(threading.Event())
+    return worker
+
+
+def test_a_live_camera_that_is_late_leaves_out_frames_and_counts_them():
+    with capture_logs() as logs:
+        worker = play_slowly(is_live=True)
+    assert len(worker.pipeline.seen) + worker.pace.num_skipped == 30
+    assert worker.pace.num_skipped >= 10
+    changes = [line["one_frame_of"] for line in logs if line["event"] == "pace"]
+    assert changes[-1] == worker.pace.stride >= 3
+
+
+def test_every_frame_of_a_file_is_looked_at_however_late():
+    worker = play_slowly(is_live=False)
+    assert worker.pipeline.seen == list(range(30))
+    assert worker.pace.num_skipped == 0
+
+
+def test_ages_are_counted_from_the_arrival_of_a_frame():
+    old = dataclasses.replace(make_frame(0), arrived_s=time.monotonic() - 100)
+    worker = CameraWorker("cam1", FakeCapture([old]), FakePipeline(), Outbox(), is_live=False)
+    worker.run(threading.Event())
+    ages = {stage: durations.total_s for stage, durations in worker.times.durations().items()}
+    assert 100 <= ages["inbox_wait"] <= ages["frame_age"] < 200
+
+
+def test_others_know_when_a_camera_is_at_work():
+    turns = []
+
+    @contextmanager
+    def at_work():
+        turns.append("begin")
+        yield
+        turns.append("end")
+
+    CameraWorker(
+        "cam1", FakeCapture([make_frame(0), make_frame(1)]), FakePipeline(), Outbox(), is_live=True, at_work=at_work
+    ).run(threading.Event())
+    assert turns[:2] == ["begin", "end"]

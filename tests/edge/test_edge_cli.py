@@ -95,7 +95,7 @@ def test_missing_video_is_one_clear_error(capsys, arguments):
         (["--server", "nowhere"], "wanted HOST:PORT"),
         (["--release", "no/such/release"], "is no release"),
         (["--detector", "no/such.onnx"], "no/such.onnx"),
-        (["--backend", "abacus"], "backend: Value error, wanted onnxruntime, openvino or auto"),
+        (["--backend", "abacus"], "backend: Value error, wanted onnxruntime, openvino, tensorrt or auto"),
         (["--config", "no/such.toml"], "cannot read config file"),
         (["--log-level", "loud"], "wanted one of debug, info, warning, error"),
     ],

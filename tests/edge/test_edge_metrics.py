@@ -8,12 +8,13 @@ from urllib.request import urlopen
 
 import pytest
 from fakes_server import FakeServer
+from fakes_thermal import write_zone
 from prometheus_client.parser import text_string_to_metric_families
 from sequences import write_sequence
 
 from edge.agent import Agent
 from edge.errors import SpoolError
-from edge.metrics import EdgeCollector, MetricsSettings, temperatures
+from edge.metrics import EdgeCollector, MetricsSettings
 from edge.settings import AgentSettings
 from edge.status import read_page, watch
 from reid.exposition import exposed
@@ -54,24 +55,22 @@ def url(agent):
         yield url
 
 
-def make_zone(thermal: Path, number: int, kind: str, temp: str) -> None:
-    zone = thermal / f"thermal_zone{number}"
-    zone.mkdir(parents=True)
-    (zone / "type").write_text(f"{kind}\n")
-    (zone / "temp").write_text(temp)
-
-
 def test_page_says_what_the_report_says(agent, url):
     report, page = agent.report(), read_page(url)
     assert page.by("camid", "frames_total") == {"cam1": 30}
     assert page.value("observations_acknowledged_total") == report.acknowledged > 4
     assert page.value("sent_bytes_total") == report.bytes_sent
-    assert page.by("stage", "stage_seconds_count")["detect"] == 30
+    stages = page.by("stage", "stage_seconds_count")
+    assert (stages["detect"], stages["frame_age"], stages["inbox_wait"]) == (30, 30, 30)
+    assert stages["embed_wait"] == stages["embed"] == page.value("embed_batches_total") > 20
+    assert stages["capture_to_spool"] == report.spooled
+    assert page.by("camid", "frame_stride") == {"cam1": 1}
     assert page.by("state", "uplink_state")["closed"] == 1
+    assert page.by("phase", "release_phase") == {"idle": 1, "preparing": 0, "preparing_alone": 0, "probation": 0}
 
 
 def test_dashboard_asks_only_for_what_is_served(url, agent, tmp_path):
-    make_zone(tmp_path / "thermal", 0, "cpu", "1000")
+    write_zone(tmp_path / "thermal", 0, "cpu", "1000")
     whole = EdgeCollector(
         report=agent.report, stages=agent.collector().stages, oldest_us=lambda: 1, thermal=tmp_path / "thermal"
     )
@@ -91,16 +90,6 @@ def test_a_spool_that_cannot_be_read_costs_its_age_only(agent):
     names = {family.name for family in collector.collect()}
     assert "osprey_edge_spool_depth" in names
     assert "osprey_edge_spool_oldest_timestamp_seconds" not in names
-
-
-def test_temperatures_are_read_where_they_can_be(tmp_path):
-    make_zone(tmp_path, 0, "cpu-thermal", "48500\n")
-    make_zone(tmp_path, 1, "gpu-thermal", "off")
-    assert temperatures(tmp_path) == {"zone0 cpu-thermal": 48.5}
-
-
-def test_no_thermal_zones_are_no_error(tmp_path):
-    assert temperatures(tmp_path / "none") == {}
 
 
 def test_status_of_a_real_agent(agent, url):

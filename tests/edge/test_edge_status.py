@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from fakes_thermal import write_device
 from prometheus_client.registry import Collector
 from rich.console import Console
 
+from edge.batching import BatchCounts
 from edge.cli import main
 from edge.errors import StatusError
 from edge.metrics import EdgeCollector, MetricsSettings
+from edge.releases.refresh import Phase, RefreshStatus
 from edge.report import AgentReport, CameraReport
 from edge.status import Page, read_page, status_view, to_status
 from reid.durations import Durations
@@ -19,13 +22,15 @@ FREE_PORT = MetricsSettings(listen="127.0.0.1:0")
 
 def make_report(*, frames: int = 100, bytes_sent: int = 5000, duration_s: float = 10.0) -> AgentReport:
     camera = CameraReport(
-        frames=frames, dropped=8, detections=60, too_small=0, tracks=4, switches=0, selected=20, reconnects=1,
-        faults={"broken_frame": 2}, failure="",
+        frames=frames, dropped=8, frames_skipped=5, stride=2, waiting=1, detections=60, too_small=0, tracks=4,
+        switches=0, selected=20, reconnects=1, faults={"broken_frame": 2}, failure="",
     )  # fmt: skip
     return AgentReport(
         edge_id="gate", release="tiny 1 (tiny-1-0)", cameras={"door": camera}, spooled=20, lost=1, spool_dropped=3,
         faults={}, sent=15, acknowledged=12, rejected=0, remaining=8, bytes_sent=bytes_sent, uplink="streaming",
         problem="", queued=2, backend="onnxruntime", precision="fp32", stage_ms={}, duration_s=duration_s,
+        embed_queued=3, batches=BatchCounts(batches=40, joined=10, crops=100),
+        refresh=RefreshStatus(phase=Phase.PROBATION, key="tiny-2", num_swaps=3, gap_ms=37.5),
     )  # fmt: skip
 
 
@@ -52,12 +57,31 @@ def test_rates_are_differences_over_the_agents_own_time(status):
 
 
 def test_drops_and_losses_say_why(status):
-    assert status.cameras["door"].drops == {"late": 8, "broken_frame": 2}
+    assert status.cameras["door"].drops == {"late": 8, "skipped": 5, "broken_frame": 2}
     assert status.lost == {"not_written": 1, "spool_full": 3}
 
 
 def test_spool_and_queues(status):
     assert (status.queued, status.spool_depth, status.spool_age_s) == (2, 8, 60.0)
+    assert (status.embed_queued, status.cameras["door"].waiting) == (3, 1)
+
+
+def test_a_camera_that_leaves_out_frames_says_how_many(status):
+    assert status.cameras["door"].stride == 2
+
+
+def test_batches_say_how_much_is_joined(status):
+    assert (status.crops_per_batch, status.joined_share) == (2.5, 0.25)
+
+
+def test_a_change_of_the_release_is_seen_with_what_it_cost(status):
+    assert (status.release_phase, status.release_swaps, status.release_gap_ms) == ("probation", 3, 37.5)
+
+
+def test_a_machine_that_slows_itself_down_is_seen(tmp_path):
+    write_device(tmp_path, 0, "thermal-cpufreq-0", state="2", most="8")
+    page = make_page(make_report(), tmp_path)
+    assert to_status(page, page, now_s=0.0).throttling == {"thermal-cpufreq-0": 0.25}
 
 
 def test_stage_latencies_are_estimated_from_buckets(status):
@@ -75,7 +99,9 @@ def test_view_names_what_an_operator_looks_for(status):
     console = Console(width=200)
     with console.capture() as captured:
         console.print(status_view(status))
-    for words in ("gate", "uplink streaming", "8 waiting", "8 late, 2 broken_frame", "detect", "temperature"):
+    drops = "8 late, 5 skipped, 2 broken_frame"
+    rest = ("2.5 crops a batch", "detect", "temperature", "slowed down: not readable")
+    for words in ("gate", "uplink streaming", "8 waiting", drops, *rest):
         assert words in captured.get()
 
 

@@ -12,7 +12,7 @@ FRONT, BACK = unit_vector(1.0), unit_vector(0.0, 1.0)
 
 
 def view(time_s, quality=0.5, embedding=FRONT, track_id=1):
-    return View(track_id, round(time_s * 1e6), Box(0, 0, 50, 120), quality, embedding)
+    return View(track_id, round(time_s * 1e6), time_s, Box(0, 0, 50, 120), quality, embedding, "s1")
 
 
 def play(views, *, end=False, **settings):

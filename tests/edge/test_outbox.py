@@ -8,7 +8,7 @@ from edge.outbox import Outbox, Outgoing
 
 
 def entry(number):
-    return Outgoing(make_observation(number))
+    return Outgoing(make_observation(number), "s1", 0.0)
 
 
 def taken(outbox, limit=100):

@@ -6,12 +6,19 @@ import math
 import numpy as np
 import pytest
 from fakes_camera import FakeDetector, FakeEngine, FakeTracker, make_frame
+from fakes_source import FakeSource
+from fakes_source import make_frame as make_source_frame
+from fakes_video import walker_picture, write_changing_video
+from makers import unit_vector
 
 from edge.frames import Frame
 from edge.keyframes import KeyframePolicy, KeyframeSettings
 from edge.pipeline import CameraPipeline
+from edge.sources.video import VideoFileSource
 from edge.switches import SwitchGuard, SwitchSettings
-from reid.types import Box
+from edge.tracking import PersonTracker
+from reid.detector import Detections
+from reid.types import Box, ReleaseRef
 
 ONE, TWO = Box(20, 20, 70, 150), Box(150, 30, 200, 160)
 
@@ -19,12 +26,12 @@ ONE, TWO = Box(20, 20, 70, 150), Box(150, 30, 200, 160)
 class Bench:
     """A pipeline with fakes around it."""
 
-    def __init__(self, *boxes, keeps_crops=False, **policy):
-        self.detector, self.engine = FakeDetector(*boxes), FakeEngine()
+    def __init__(self, *boxes, keeps_crops=False, detector=None, open_tracker=FakeTracker, **policy):
+        self.detector, self.engine = detector or FakeDetector(*boxes), FakeEngine()
         self.pipeline = CameraPipeline(
             "cam1",
             detector=self.detector,
-            open_tracker=FakeTracker,
+            open_tracker=open_tracker,
             engine=self.engine,
             switches=SwitchGuard(SwitchSettings()),
             policy=KeyframePolicy(KeyframeSettings(**{"min_views": 1, **policy})),
@@ -78,6 +85,29 @@ def test_a_track_that_goes_over_to_somebody_else_becomes_two_tracklets():
     assert all(o.embedding @ first[0].embedding > 0 for o in rest if o.tracklet_id == 1000)
 
 
+def test_a_new_release_ends_the_tracklets_and_begins_new_ones_of_its_space():
+    bench = Bench(ONE, TWO)
+    sent = bench.play(10)
+    bench.engine.release, bench.engine.looks = ReleaseRef("tiny", "2", "s2"), unit_vector(0.0, 1.0)
+    sent += [*bench.play(10, first=10), *bench.pipeline.finish()]
+    spaces = {}
+    for outgoing in sent:
+        spaces.setdefault(outgoing.observation.tracklet_id, []).append(outgoing.space)
+    assert [set(spaces[tracklet_id]) for tracklet_id in range(1000, 1004)] == [{"s1"}, {"s1"}, {"s2"}, {"s2"}]
+    assert [outgoing.observation.is_last for outgoing in sent].count(True) == 4
+    assert (bench.pipeline.num_switches, bench.pipeline.num_tracks) == (0, 2)
+    looks = {outgoing.space: int(np.argmax(outgoing.observation.embedding)) for outgoing in sent}
+    assert looks == {"s1": 0, "s2": 1}
+
+
+def test_another_release_of_the_same_space_changes_no_tracklet():
+    bench = Bench(ONE)
+    bench.play(10)
+    bench.engine.release = ReleaseRef("tiny", "1.1", "s1")
+    rest = [*bench.play(10, first=10), *bench.pipeline.finish()]
+    assert {outgoing.observation.tracklet_id for outgoing in rest} == {1000}
+
+
 def test_box_is_cut_to_the_frame():
     sent = Bench(Box(-30, 40, 60, 300)).play(2)
     assert sent[0].observation.box == Box(0, 40, 60, 240)
@@ -126,3 +156,38 @@ def test_stages_are_timed():
     bench = Bench(ONE)
     bench.play(1)
     assert set(bench.pipeline.times.durations()) == {"detect", "track", "crop", "embed", "rate", "select"}
+
+
+class ShareDetector:
+    """Finds one person who takes the same share of every frame."""
+
+    def detect(self, frame):
+        height, width = frame.image.shape[:2]
+        box = np.array([[width / 4, height / 8, width / 2, height * 7 / 8]], np.float32)
+        return Detections(box, np.array([0.9], np.float32))
+
+
+SIZES = [(320, 240), (640, 480), (480, 480)]
+
+
+def changing_video(folder):
+    source = VideoFileSource(write_changing_video(folder / "camera.h264", SIZES, num_frames=10), start_time_us=0)
+    yield from iter(source.read, None)
+    source.close()
+
+
+def changing_camera(_folder):
+    pictures = (walker_picture(index, *size) for size in SIZES for index in range(10))
+    source = FakeSource([make_source_frame(index, picture) for index, picture in enumerate(pictures)], is_live=True)
+    yield from iter(source.read, None)
+
+
+@pytest.mark.parametrize("frames_of", [changing_video, changing_camera], ids=["file", "camera"])
+def test_a_person_keeps_the_tracklet_when_the_camera_changes_its_resolution(tmp_path, frames_of):
+    bench = Bench(detector=ShareDetector(), open_tracker=lambda: PersonTracker(10), max_interval_s=0.2)
+    sent = [o.observation for frame in frames_of(tmp_path) for o in bench.pipeline.process(frame)]
+    sent += [outgoing.observation for outgoing in bench.pipeline.finish()]
+    assert {observation.tracklet_id for observation in sent} == {1000}
+    assert {round(observation.box.x2 * 2) for observation in sent} == {width for width, _ in SIZES}
+    assert bench.pipeline.faults.counts == {}
+    assert sum(bench.engine.batch_sizes) == 29

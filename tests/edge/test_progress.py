@@ -5,12 +5,16 @@ import io
 
 from rich.console import Console
 
+from edge.batching import BatchCounts
 from edge.progress import progress_table
 from edge.report import AgentReport, CameraReport
 
 CAMERA = CameraReport(
     frames=1234,
     dropped=5,
+    frames_skipped=321,
+    stride=2,
+    waiting=0,
     detections=6,
     too_small=0,
     tracks=7,
@@ -39,6 +43,8 @@ REPORT = AgentReport(
     backend="onnxruntime",
     precision="fp32",
     stage_ms={},
+    embed_queued=0,
+    batches=BatchCounts(),
     duration_s=1.0,
 )
 
@@ -46,7 +52,7 @@ REPORT = AgentReport(
 def test_live_view_names_cameras_figures_and_the_trouble():
     screen = io.StringIO()
     Console(file=screen, width=120).print(progress_table(REPORT))
-    for word in ("door", "1,234", "4,321 acknowledged", "4 waiting", "no route"):
+    for word in ("door", "1,234", "321", "4,321 acknowledged", "4 waiting", "no route"):
         assert word in screen.getvalue()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes_video import HEIGHT_PX, WIDTH_PX, level_of, write_video
+from fakes_video import HEIGHT_PX, WIDTH_PX, level_of, write_changing_video, write_video
 
 from edge.errors import BrokenFrameError, SourceError
 from edge.frames import Frame
@@ -92,3 +92,12 @@ def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
     source = VideoFileSource(write_video(tmp_path / "a.mp4", 3), start_time_us=0)
     source.close()
     source.close()
+
+
+def test_frames_have_the_size_that_they_came_in(tmp_path: Path) -> None:
+    path = write_changing_video(tmp_path / "a.h264", [(160, 120), (320, 240), (160, 120)], num_frames=4)
+    source = VideoFileSource(path, start_time_us=START_US)
+    frames, num_broken, failure = read_all(source)
+    source.close()
+    assert (num_broken, failure) == (0, None)
+    assert [frame.image.shape[1] for frame in frames] == [160] * 4 + [320] * 4 + [160] * 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -19,13 +20,11 @@ class Desk:
         self.outbox, self.notes = Outbox(), []
         self.spool = Spool(folder / "edge.spool", limit_bytes=1 << 30)
         self.crops = CropStore(folder / "crops", limit_bytes=1 << 20)
-        self.writer = SpoolWriter(
-            self.outbox, self.spool, space="s1", crops=self.crops, notify=lambda: self.notes.append(1)
-        )
+        self.writer = SpoolWriter(self.outbox, self.spool, crops=self.crops, notify=lambda: self.notes.append(1))
 
-    def put(self, *observations, crop=None):
+    def put(self, *observations, space="s1", crop=None):
         for observation in observations:
-            self.outbox.put(Outgoing(observation, crop), may_wait=False)
+            self.outbox.put(Outgoing(observation, space, 0.0, crop), may_wait=False)
 
 
 @pytest.fixture
@@ -40,6 +39,25 @@ def test_what_waits_is_spooled_in_one_go_and_announced(desk):
     assert desk.writer.step(timeout_s=0.0)
     assert not desk.writer.step(timeout_s=0.0)
     assert (desk.spool.depth, desk.writer.num_spooled, len(desk.notes)) == (2, 2, 1)
+
+
+def test_the_way_from_the_camera_to_the_disk_is_timed(desk):
+    desk.outbox.put(Outgoing(make_observation(1), "s1", time.monotonic() - 50.0), may_wait=False)
+    desk.writer.step(timeout_s=0.0)
+    times = desk.writer.times.durations()
+    assert 50 <= times["capture_to_spool"].total_s < 100
+    assert times["spool"].count == 1
+
+
+def test_each_observation_is_spooled_under_its_own_space_and_order_is_kept(desk):
+    for number, space in enumerate(["s1", "s1", "s2", "s1"], start=1):
+        desk.put(make_observation(number), space=space)
+    desk.writer.step(timeout_s=0.0)
+    batches, after = [], 0
+    while (batch := desk.spool.read_batch(after, 10)) is not None:
+        batches.append((batch.space, [spooled.observation.tracklet_id for spooled in batch.observations]))
+        after = batch.observations[-1].seq
+    assert batches == [("s1", [1, 2]), ("s2", [3]), ("s1", [4])]
 
 
 def test_crops_are_kept_beside(desk, tmp_path):
@@ -86,7 +104,7 @@ def test_nobody_waits_for_room_once_the_writer_has_ended(desk):
     stop.set()
     desk.writer.run(stop)
     for number in range(2000):
-        desk.outbox.put(Outgoing(make_observation(number)), may_wait=True)
+        desk.outbox.put(Outgoing(make_observation(number), "s1", 0.0), may_wait=True)
     assert desk.outbox.num_displaced > 0
 
 

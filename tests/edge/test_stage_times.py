@@ -22,3 +22,10 @@ def test_stage_that_fails_is_timed_too():
     with contextlib.suppress(ValueError), part.measure("embed"):
         raise ValueError
     assert "embed" in mean_ms([part])
+
+
+def test_times_taken_elsewhere_count_too():
+    part = StageTimes()
+    part.add("age", 0.2)
+    part.add("age", 0.4)
+    assert mean_ms([part]) == {"age": 300.0}

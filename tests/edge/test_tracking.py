@@ -11,6 +11,8 @@ from edge.sources.registry import open_source
 from edge.tracking import PersonTracker, TrackingSettings, TrackUpdate
 from reid.detector import Detections
 from reid.types import Box
+from simulation.detections import noisy_detections
+from simulation.site import SimulatedSite, SiteConfig
 
 FRAME_US = 100_000
 """10 Hz."""
@@ -89,6 +91,26 @@ def test_the_buffer_counts_seconds_when_frames_are_dropped() -> None:
     assert tracker.update(Detections.none(), 24 * FRAME_US).ended == [1]
 
 
+def test_the_buffer_counts_seconds_at_any_rate() -> None:
+    tracker = PersonTracker(25)
+    for index in range(20):
+        tracker.update(walker(index), index * 40_000)
+    ended = [tracker.update(Detections.none(), index * 40_000).ended for index in range(20, 60)]
+    assert 0.92 <= 0.04 * ended.index([1]) <= 1.08
+
+
+def test_people_at_a_fast_camera_keep_their_tracks_while_four_of_five_frames_are_left_out() -> None:
+    site = SimulatedSite(SiteConfig(seed=2, num_people=8, num_cameras=1, duration_s=20, fps_hz=25))
+    tracker, seen, num_boxes = PersonTracker(25), set(), 0
+    for index in range(0, site.num_frames, 5):
+        found = noisy_detections(site.people_in("c1", index), site.config, camid="c1", index=index)
+        num_boxes += len(found)
+        seen.update(ids(tracker.update(found, index * 40_000)))
+    # Eight people who come and go and hide each other; a tracker that counts in frames of 25 Hz makes 45 tracks.
+    assert num_boxes > 400
+    assert len(seen) < 20
+
+
 def test_motion_goes_on_while_frames_are_dropped() -> None:
     tracker = PersonTracker(10)
     for index in range(30):
@@ -114,6 +136,27 @@ def test_a_clock_that_is_set_back_does_not_break_tracks(jump_us: int) -> None:
         warnings.simplefilter("error")
         updates = [tracker.update(walker(10 + i), offset + i * FRAME_US) for i in range(5)]
     assert [ids(update) for update in updates] == [[1]] * 5
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(320, 240), (1920, 1080)], ids=["smaller", "wider"])
+def test_tracks_go_on_when_the_resolution_changes(width_px: int, height_px: int) -> None:
+    tracker, scale = PersonTracker(10), np.array([width_px / 640, height_px / 480] * 2, np.float32)
+    tracker.resize(640, 480)
+    play(tracker, range(10))
+    tracker.resize(width_px, height_px)
+    boxes = walker(10)
+    (track,) = tracker.update(Detections(boxes.xyxy * scale, boxes.scores), 10 * FRAME_US).tracks
+    assert track.track_id == 1
+    assert (track.box.x1, track.box.y2) == pytest.approx((90 * scale[0], 150 * scale[1]))
+
+
+def test_a_size_of_before_brings_its_pixels_back() -> None:
+    tracker = PersonTracker(10)
+    tracker.resize(640, 480)
+    play(tracker, range(10))
+    tracker.resize(320, 240)
+    tracker.resize(640, 480)
+    assert play(tracker, range(10, 12))[-1].tracks[0].box == Box(94, 50, 134, 150)
 
 
 def test_trackers_count_for_themselves() -> None:

@@ -36,11 +36,11 @@ def connect(server, spool):
     """Make uplinks that are closed at the end."""
     made = []
 
-    def make(*, address=None, **patience):
+    def make(*, address=None, identity=None, **patience):
         values = {"welcome_timeout_s": 5, "ack_timeout_s": 5, "refused_retry_s": 0.05, **patience}
         backoff = Backoff(first_s=0.01, most_s=0.05, rng=random.Random(1))
-        identity = EdgeIdentity("edge1", ["cam1"], RELEASE, DIM)
-        made.append(Uplink(address or server.address, identity, spool, UplinkSettings(**values), backoff=backoff))
+        who = identity or (lambda: EdgeIdentity("edge1", ["cam1"], RELEASE, DIM))
+        made.append(Uplink(address or server.address, who, spool, UplinkSettings(**values), backoff=backoff))
         return made[-1]
 
     yield make
@@ -245,6 +245,32 @@ def test_refused_older_space_is_named_with_the_way_out_and_blocks_nobody_for_eve
     assert "another spool file" in uplink.status.problem
     server.served_space = ""
     turn_until(uplink, lambda: spool.depth == 0)
+
+
+def test_each_hello_names_the_release_that_runs_at_that_moment(server, spool, connect):
+    running = [RELEASE, ReleaseRef("tiny", "2", "s2")]
+    uplink = connect(identity=lambda: EdgeIdentity("edge1", ["cam1"], running[0], DIM))
+    fill(spool, 5)
+    turn_until(uplink, lambda: spool.depth == 0)
+    running.pop(0)
+    server.stop()
+    server.start()
+    turn_until(uplink, lambda: len(server.hellos) == 2)
+    assert [(hello.release.version, hello.release.space) for hello in server.hellos] == [("1", "s1"), ("2", "s2")]
+
+
+@pytest.mark.parametrize("acknowledges", [True, False], ids=["old-through", "old-under-way"])
+def test_a_newer_space_that_the_server_does_not_serve_is_refused_in_its_words(server, spool, connect, acknowledges):
+    server.served_space, server.acknowledges = "s1", acknowledges
+    running = [RELEASE, ReleaseRef("tiny", "2", "s2")]
+    uplink = connect(identity=lambda: EdgeIdentity("edge1", ["cam1"], running[0], DIM), ack_timeout_s=60)
+    turn_until(uplink, lambda: uplink.status.state is UplinkState.STREAMING)
+    running.pop(0)
+    fill(spool, 32, space="s1")
+    fill(spool, 32, space="s2")
+    turn_until(uplink, lambda: uplink.status.state is UplinkState.REFUSED)
+    assert "serves 's1'" in uplink.status.problem
+    assert "older space" not in uplink.status.problem
 
 
 def test_refusal_of_the_present_space_is_the_servers_own_words(server, spool, connect):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from releases import tiny_int8_model, tiny_model, with_graphs
 
 from reid.embedder import OnnxEmbedder, check_golden
 from reid.errors import EmbeddingError, ReleaseError, ReleaseMismatchError
@@ -63,3 +64,28 @@ def test_golden_check_refuses_an_engine_that_computes_something_else(tiny_releas
     tiny_release.__dict__["golden"] = Golden(golden.crops, np.roll(golden.embeddings, 1, axis=1))
     with pytest.raises(ReleaseMismatchError, match="does not compute what was released"):
         check_golden(OnnxEmbedder(tiny_release), tiny_release)
+
+
+def test_an_int8_graph_is_run_and_checked_against_the_bound_of_int8(tiny_release: Release) -> None:
+    release = with_graphs(tiny_release, int8=tiny_int8_model())
+    embedder = OnnxEmbedder(release, precision="int8", num_threads=1)
+    assert (embedder.precision, embedder.release) == ("int8", tiny_release.ref)
+    assert 0.99 < check_golden(embedder, release) < 1
+    assert not np.array_equal(embedder.embed(release.golden.crops), release.golden.embeddings)
+
+
+def test_a_graph_of_other_weights_fails_the_golden_check_of_its_precision(tiny_release: Release) -> None:
+    release = with_graphs(tiny_release, int8=tiny_int8_model(seed=1))
+    with pytest.raises(ReleaseMismatchError, match=r"in int8, wanted at least 0\.98"):
+        check_golden(OnnxEmbedder(release, precision="int8"), release)
+
+
+def test_a_precision_that_the_release_has_no_graph_of_is_refused(tiny_release: Release) -> None:
+    with pytest.raises(ReleaseError, match=r"has no model_int8\.onnx"):
+        OnnxEmbedder(tiny_release, precision="int8")
+
+
+def test_a_graph_of_another_dimension_is_named(tiny_release: Release) -> None:
+    release = with_graphs(tiny_release, int8=tiny_model(dim=9))
+    with pytest.raises(ReleaseMismatchError, match=r"model_int8\.onnx puts out 9 numbers, its manifest says 8"):
+        OnnxEmbedder(release, precision="int8")

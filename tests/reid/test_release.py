@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from releases import tiny_int8_model, tiny_model, with_graphs
 
 from reid.errors import ConfigError, ReleaseError, ReleaseMismatchError
-from reid.release import TRAINABLE_FILE, Release, load_release, space_id, write_release
+from reid.release import MODEL_FILES, TRAINABLE_FILE, Release, load_release, space_id, write_release
 
 
 def edit_manifest(release: Release, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -123,3 +124,40 @@ def test_a_release_handed_on_without_trainable_weights_loads_and_says_so_when_as
     trainable_release.trainable_path.unlink()
     with pytest.raises(ReleaseError, match=r"cannot be trained further: it has no trainable\.safetensors"):
         _ = load_release(trainable_release.folder).trainable_path
+
+
+@pytest.fixture
+def release_of_three(tiny_release: Release) -> Release:
+    """The same with graphs in fp16 and int8."""
+    return with_graphs(tiny_release, fp16=tiny_model(), int8=tiny_int8_model())
+
+
+def test_a_release_has_the_graphs_that_came_with_it(tiny_release: Release) -> None:
+    assert tiny_release.precisions == ("fp32",)
+    assert tiny_release.model_path_in("bf16") == tiny_release.model_path_in("fp32") == tiny_release.model_path
+
+
+def test_more_graphs_are_sealed_with_a_release_and_its_space_stays(
+    tiny_release: Release, release_of_three: Release
+) -> None:
+    assert load_release(release_of_three.folder).precisions == ("fp32", "fp16", "int8")
+    assert set(MODEL_FILES.values()) <= set(release_of_three.manifest.sha256)
+    assert release_of_three.ref == tiny_release.ref
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_an_altered_graph_is_refused_whatever_its_precision(release_of_three: Release, precision: Any) -> None:
+    release_of_three.model_path_in(precision).write_bytes(b"others")
+    with pytest.raises(ReleaseMismatchError, match=rf"model_{precision}\.onnx was altered or damaged"):
+        load_release(release_of_three.folder)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_release_handed_on_without_a_graph_loads_and_says_so_when_asked(
+    release_of_three: Release, precision: Any
+) -> None:
+    release_of_three.model_path_in(precision).unlink()
+    handed_on = load_release(release_of_three.folder)
+    assert precision not in handed_on.precisions
+    with pytest.raises(ReleaseError, match=rf"has no model_{precision}\.onnx; .* 'osprey-train quantise --precision"):
+        handed_on.model_path_in(precision)
