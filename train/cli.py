@@ -8,6 +8,7 @@ from reid.cli import new_app, run_app
 from train.commands_adapt import adapt
 from train.commands_evaluate import calibrate_release, evaluate
 from train.commands_export import export, import_checkpoint
+from train.commands_quantise import quantise
 from train.commands_supervised import supervised
 
 app = new_app("Train OSNet, and turn its weights into releases for edge and server.")
@@ -15,6 +16,7 @@ app = new_app("Train OSNet, and turn its weights into releases for edge and serv
 # One line per command: the function lives in a `train/commands_*.py` module, its docstring is the help text.
 app.command("import-checkpoint")(import_checkpoint)
 app.command("export")(export)
+app.command("quantise")(quantise)
 app.command("supervised")(supervised)
 app.command("adapt")(adapt)
 app.command("evaluate")(evaluate)

@@ -3,6 +3,7 @@
 OspreyError
 ├── CheckpointError     weights that cannot be read, or do not fit the architecture
 ├── DatasetError        a data set that is empty, incomplete or damaged
+├── QuantisationError   a graph in fewer bits that cannot be made, or that finds people worse than it may
 └── TrainingError       a run that cannot go on (loss not finite, nothing to train on)
 """
 
@@ -15,6 +16,10 @@ class CheckpointError(OspreyError):
 
 class DatasetError(OspreyError):
     """A data set is empty, incomplete or damaged; the first offending file is named."""
+
+
+class QuantisationError(OspreyError):
+    """A graph in fewer bits cannot be made, or falls behind the one in fp32 by more than is allowed."""
 
 
 class TrainingError(OspreyError):

@@ -111,7 +111,7 @@ def export_release(network: OSNet, folder: Path, description: ReleaseDescription
         EmbeddingError: The network's output is zero or not finite on a golden crop.
         OSError: The parent folder is missing, or the disk is full.
     """
-    _check_target(folder, force=force)
+    check_target(folder, force=force)
     reference = copy.deepcopy(network).cpu().float().eval()
     with write_folder_atomic(folder, replace=force) as temporary:
         model = build_graph(reference)
@@ -134,8 +134,12 @@ def trainable_weights(network: OSNet) -> bytes:
     return content
 
 
-def _check_target(folder: Path, *, force: bool) -> None:
-    """Refuse to overwrite, and even with `force` to delete anything that no export has written."""
+def check_target(folder: Path, *, force: bool) -> None:
+    """Refuse to overwrite, and even with `force` to delete anything that no export has written.
+
+    Raises:
+        ReleaseError: The folder has content, and `force` is not given or the content is no release.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
