@@ -71,7 +71,7 @@ def install(
         _tell(as_json, {**facts, "verdict": "asked"}, f"{release.ref} is asked for")
     else:
         outcome = _wait(store, request, timeout)
-        words = f"{release.ref} runs; longest gap between two batches {outcome.gap_ms:g} ms"
+        words = f"{release.ref} runs; crops waited for {outcome.gap_ms:g} ms at most"
         _tell(as_json, {**facts, "verdict": outcome.verdict, "gap_ms": outcome.gap_ms}, words)
 
 

@@ -90,7 +90,7 @@ class Engine:
         clock: Monotonic seconds.
 
     Attributes:
-        gaps: Time between two batches.
+        gaps: For how long crops waited and no batch came out.
         num_swaps: Embedders put in the place of another, roll-backs included.
     """
 
@@ -151,13 +151,14 @@ class Engine:
 
     def embed(self, crops: UInt8Array) -> Embedded:
         """See `CropEmbedder.embed`."""
+        asked_s = self._clock()
         with self._changed:
             self._advance()
             if not self._changed.wait_for(lambda: self._running is not None, self._vacant_s):
                 raise EmbeddingError(f"no engine for {self._vacant_s:g} s: there is no memory to prepare one beside it")
             embedded = self._embed(crops)
             self._num_proven += 1
-            self.gaps.note(self._clock())
+            self.gaps.note(asked_s=asked_s, now_s=self._clock())
             return embedded
 
     def swap(self, embedder: Embedder) -> None:

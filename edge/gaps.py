@@ -1,13 +1,13 @@
-"""The longest time between two events, over a stretch that somebody watches."""
+"""The longest time for which something was asked for and nothing came, over a stretch that somebody watches."""
 
 from __future__ import annotations
 
 
 class GapMeter:
-    """Not watched, it only remembers the last event, so that a stretch begins with the gap in which it was started."""
+    """Time in which nobody asked is no gap. Not watched, it only remembers when something came last."""
 
     def __init__(self) -> None:
-        self._last_s: float | None = None
+        self._last_s = float("-inf")
         self._longest_s = 0.0
         self._is_watched = False
 
@@ -24,12 +24,13 @@ class GapMeter:
         """It ends."""
         self._is_watched = False
 
-    def note(self, now_s: float) -> None:
-        """An event.
+    def note(self, *, asked_s: float, now_s: float) -> None:
+        """Something came.
 
         Args:
-            now_s: Monotonic seconds.
+            asked_s: When it was asked for, monotonic seconds.
+            now_s: When it came.
         """
-        if self._is_watched and self._last_s is not None:
-            self._longest_s = max(self._longest_s, now_s - self._last_s)
+        if self._is_watched:
+            self._longest_s = max(self._longest_s, now_s - max(asked_s, self._last_s))
         self._last_s = now_s

@@ -106,7 +106,7 @@ def _refresh(status: RefreshStatus) -> Iterator[Metric]:
     phases = {phase.value: phase is status.phase for phase in Phase}
     yield _FAMILIES.gauge("release_phase", "1 for how far a change of the release is.", phases, ["phase"])
     yield _FAMILIES.counter("release_swaps", "Changes of the release, roll-backs included.", {"": status.num_swaps})
-    text = "Longest time between two batches while a release was installed, the last one."
+    text = "Longest that crops waited and no batch came out while the last release was installed."
     yield _FAMILIES.gauge("release_gap_seconds", text, {"": status.gap_ms / 1000})
 
 

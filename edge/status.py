@@ -94,7 +94,7 @@ class EdgeStatus:
         temperatures_c: By thermal zone; empty where none can be read.
         release_phase: How far a change of the release is.
         release_swaps: Changes so far, roll-backs included.
-        release_gap_ms: Longest time between two batches while a release was installed, the last one.
+        release_gap_ms: For how long crops waited and no batch came out while the last release was installed, at most.
         throttling: How far parts of the machine are slowed down to cool them, in [0, 1], by kind of device.
     """
 
@@ -208,8 +208,8 @@ def status_view(status: EdgeStatus) -> Group:
     slowed = _listed(status.throttling, "nothing" if status.throttling else "not readable")
     lines = [
         f"{status.edge_id} · {status.release} · {status.backend} {status.precision} · up {status.uptime_s:,.0f} s",
-        f"change of the release: {status.release_phase} · {status.release_swaps:,} swaps · longest gap between two "
-        f"batches at the last one {status.release_gap_ms:g} ms",
+        f"change of the release: {status.release_phase} · {status.release_swaps:,} swaps · crops waited at the last "
+        f"one for {status.release_gap_ms:g} ms at most",
         f"uplink {status.uplink} · {status.acknowledged:,} acknowledged · {status.bytes_sent:,} bytes sent, "
         f"{status.bytes_per_s:,.0f}/s",
         f"spool {status.spool_depth:,} waiting{age} · {status.queued:,} in memory · lost: {_listed(status.lost)}",

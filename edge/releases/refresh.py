@@ -107,7 +107,8 @@ class RefreshStatus:
         phase: Of the state machine.
         key: The release under way; empty while there is none.
         num_swaps: Embedders put in the place of another, roll-backs included.
-        gap_ms: Longest time between two batches while a release was installed, the last one or the one under way.
+        gap_ms: For how long crops waited and no batch came out while a release was installed, the last one or the one
+            under way.
     """
 
     phase: Phase = Phase.IDLE

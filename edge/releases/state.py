@@ -59,7 +59,7 @@ class Outcome(Settings):
     reason: str = ""
     """Why, unless it was confirmed."""
     gap_ms: float = 0.0
-    """Longest time between two batches while it was carried out."""
+    """For how long crops waited and no batch came out while it was carried out, at most."""
 
 
 class ReleaseState(Settings):

@@ -20,7 +20,10 @@ CROPS = np.zeros((2, 256, 128, 3), np.uint8)
 
 
 class FakeEmbedder:
-    """Every number of its embeddings is `value`; fails after `good_batches` batches."""
+    """Every number of its embeddings is `value`; fails after `good_batches` batches.
+
+    `on_batch` is called in each: for time to pass.
+    """
 
     dim = 4
     backend = "fake"
@@ -29,6 +32,7 @@ class FakeEmbedder:
     def __init__(self, release: ReleaseRef, value: float = 0.0, *, good_batches: int = 1 << 30) -> None:
         self.release, self.value, self.good_batches = release, value, good_batches
         self.is_closed = False
+        self.on_batch: Callable[[], object] = lambda: None
 
     def embed(self, crops: UInt8Array) -> FloatArray:
         assert not self.is_closed
@@ -36,6 +40,7 @@ class FakeEmbedder:
         if self.good_batches <= 0:
             raise EmbeddingError("embeddings are not finite")
         self.good_batches -= 1
+        self.on_batch()
         return np.full((len(crops), self.dim), self.value, np.float32)
 
     def close(self) -> None:
@@ -44,6 +49,15 @@ class FakeEmbedder:
 
 class Clock:
     """Seconds that pass only when told to."""
+
+    def passing(self, *seconds: float) -> Callable[[], None]:
+        """What lets so much time pass at each call, in turn."""
+        left = iter(seconds)
+
+        def let_pass() -> None:
+            self.now_s += next(left)
+
+        return let_pass
 
     def __init__(self) -> None:
         self.now_s = 100.0

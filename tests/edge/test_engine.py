@@ -141,12 +141,13 @@ def test_waiting_for_the_next_one_ends_in_an_error_that_says_why():
     assert engine.release == OLD
 
 
-def test_the_time_between_two_batches_is_measured():
-    clock = Clock()
-    engine = Engine(FakeEmbedder(OLD), clock=clock)
+def test_the_time_for_which_crops_wait_is_measured_and_no_other():
+    clock, embedder = Clock(), FakeEmbedder(OLD)
+    embedder.on_batch = clock.passing(0.0, 0.25, 0.125)
+    engine = Engine(embedder, clock=clock)
     engine.gaps.start()
-    for pause_s in (0.0, 0.25, 0.125):
-        clock.now_s += pause_s
+    for _ in range(3):
+        clock.now_s += 60.0  # nobody is seen
         engine.embed(CROPS)
     assert engine.gaps.longest_ms == 250.0
 
