@@ -34,7 +34,7 @@ postgresql:  ## install PostgreSQL for its tests where apt-get and root are at h
 	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
 	|| echo "PostgreSQL is not installed (Debian: apt-get install postgresql): its tests will be skipped" >&2
 
-demo: $(READY)  ## server and three edges on a simulated site, about a minute; OUT=folder keeps the results
+demo: $(READY)  ## server and three edges on a simulated site, a minute and a half; OUT=folder keeps the results
 	$(BIN)/python -m demo $(if $(OUT),--out $(OUT))
 
 test: $(READY) postgresql | $(MILVUS)  ## all tests that need no GPU

@@ -89,11 +89,12 @@ class DemoPlan:
             *("--metrics", "127.0.0.1:0"),
         ]
 
-    def edge_command(self, camid: str, address: str) -> list[str]:
-        """Starts the edge of one camera."""
+    def edge_command(self, camid: str, address: str, *, starts_at_s: float = 0.0) -> list[str]:
+        """Starts the edge of one camera, whose first frame comes at a moment, Unix time."""
+        camera = f"{camid}={self.camera_uri(camid, starts_at_s=starts_at_s)}"
         return [
             *_python("edge", "run"),
-            *("--bundle", str(self._bundle(camid)), "--camera", f"{camid}={self.camera_uri(camid)}"),
+            *("--bundle", str(self._bundle(camid)), "--camera", camera),
             *("--server", address, "--release", str(self.release), "--detector", "truth"),
             *("--spool", str(self.out / f"spool-{camid}.sqlite"), "--crops", str(self.crops)),
             *("--start-time", START.isoformat(), "--threads", "1", "--once", "--json"),
@@ -111,8 +112,8 @@ class DemoPlan:
     def _bundle(self, camid: str) -> Path:
         return self.out / f"edge-{camid}.bundle"
 
-    def camera_uri(self, camid: str) -> str:
-        """The camera as `edge.sources` reads it."""
+    def camera_uri(self, camid: str, *, starts_at_s: float = 0.0) -> str:
+        """The camera as `edge.sources` reads it, as fast as it is read unless a moment is given for its first frame."""
         keys = {
             "camera": camid,
             "seed": self.site.seed,
@@ -123,6 +124,7 @@ class DemoPlan:
             "width_px": self.site.width_px,
             "height_px": self.site.height_px,
             "difficulty": self.site.difficulty,
+            "starts_at_s": starts_at_s,
         }
         return f"sim:?{urlencode(keys)}"
 

@@ -20,6 +20,8 @@ from reid.credentials import read_credentials
 from simulation.site import SimulatedSite
 
 _SERVER_START_S = 60.0
+_EDGES_START_S = 6.0
+"""Until the first frame: all edges run by then, so that they see the site at the same moments."""
 _SHEET_S = 60.0
 _CERTIFICATE_S = 60.0
 _REFRESH_S = 0.5
@@ -42,7 +44,11 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
         _make_certificates(plan, children)
         server = children.start("server", plan.server_command())
         address = _address(plan, server)
-        edges = [children.start(f"edge-{camid}", plan.edge_command(camid, address)) for camid in plan.camids]
+        starts_at_s = time.time() + _EDGES_START_S
+        edges = [
+            children.start(f"edge-{camid}", plan.edge_command(camid, address, starts_at_s=starts_at_s))
+            for camid in plan.camids
+        ]
         with Records(address, read_credentials(plan.credentials)) as records:
             _watch(plan, server, edges, records, progress)
             reports = [edge.report() for edge in edges]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from edge.errors import SourceError
@@ -43,6 +45,9 @@ class SimulatedCamera(Settings):
     """Share of visible people that `Frame.truth` leaves out."""
     ghost_rate: float = _NOISE.ghost_rate
     """Chance of a box around nothing, a frame."""
+    starts_at_s: float = 0.0
+    """Unix time of the first frame; frames then come no sooner than a camera would give them. 0: as fast as they are
+    read."""
 
     def site(self) -> SiteConfig:
         """The site.
@@ -73,13 +78,15 @@ class SimulatedCamera(Settings):
 
 
 class SimulatedSource:
-    """Renders one camera of a simulated site, frame by frame, as fast as it is read.
+    """Renders one camera of a simulated site, frame by frame, as fast as it is read or at the pace of a camera.
 
     `Frame.truth` holds what an ordinary detector would find: seeded by site, camera and frame.
 
     Args:
         uri: `sim:` or `sim:?key=value&…`, keys as in `SimulatedCamera`.
         start_time_us: Time of the first frame; the same for all cameras of a site.
+        clock: Unix time, seconds.
+        sleep: Waits for some seconds.
 
     Raises:
         SourceError: A key is unknown or a value is not valid.
@@ -87,7 +94,14 @@ class SimulatedSource:
 
     is_live = False
 
-    def __init__(self, uri: str, *, start_time_us: int) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        start_time_us: int,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         try:
             wanted = _parse(uri)
             self._site = SimulatedSite(wanted.site())
@@ -99,6 +113,9 @@ class SimulatedSource:
         self._camera = wanted.camera
         self._start_time_us = start_time_us
         self.frame_rate_hz = wanted.fps_hz
+        self._starts_at_s = wanted.starts_at_s
+        self._clock = clock
+        self._sleep = sleep
         self._next_index = 0
 
     def read(self) -> Frame | None:
@@ -107,6 +124,9 @@ class SimulatedSource:
         if index >= self._site.num_frames:
             return None
         self._next_index += 1
+        due_s = self._starts_at_s + index / self.frame_rate_hz - self._clock()
+        if due_s > 0:
+            self._sleep(due_s)
         rendered = self._site.frame(self._camera, index)
         truth = noisy_detections(rendered.people, self._site.config, camid=self._camera, index=index, noise=self._noise)
         return Frame(rendered.image, self._start_time_us + round(index * 1e6 / self.frame_rate_hz), index, truth)

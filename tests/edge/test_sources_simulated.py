@@ -17,6 +17,21 @@ def test_a_camera_plays_its_frames_with_times_and_truth() -> None:
     assert (source.frame_rate_hz, source.is_live) == (5.0, False)
 
 
+def test_a_camera_with_a_moment_to_start_at_gives_no_frame_before_its_time() -> None:
+    now_s, waits_s = [100.0], list[float]()
+
+    def sleep(wait_s: float) -> None:
+        waits_s.append(round(wait_s, 6))
+        now_s[0] += wait_s
+
+    source = SimulatedSource(f"{SMALL}&starts_at_s=101", start_time_us=0, clock=lambda: now_s[0], sleep=sleep)
+    source.read()
+    now_s[0] += 0.35  # the reader was slow: one frame later than due
+    source.read()
+    source.read()
+    assert waits_s == [1.0, 0.05]
+
+
 def test_the_same_uri_plays_the_same_film() -> None:
     for first, second in zip(
         *(iter(SimulatedSource(SMALL, start_time_us=0).read, None) for _ in range(2)), strict=True
