@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from protos import common_pb2 as protos_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/fleet.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"\xa2\x02\n\rAttendRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12&\n\x07release\x18\x03 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x04\x12\x16\n\x0e\x66rames_dropped\x18\x06 \x01(\x04\x12\x13\n\x0bspool_depth\x18\x07 \x01(\x04\x12\x15\n\rspool_dropped\x18\x08 \x01(\x04\x12\x14\n\x0c\x64irective_id\x18\t \x01(\t\x12\x32\n\x0f\x64irective_state\x18\n \x01(\x0e\x32\x19.osprey.v1.DirectiveState\x12\x0f\n\x07message\x18\x0b \x01(\t\"\x93\x01\n\x0e\x41ttendResponse\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\x12\x34\n\x0finstall_release\x18\x02 \x01(\x0b\x32\x19.osprey.v1.InstallReleaseH\x00\x12(\n\troll_back\x18\x03 \x01(\x0b\x32\x13.osprey.v1.RollBackH\x00\x42\x0b\n\tdirective\"8\n\x0eInstallRelease\x12&\n\x07release\x18\x01 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\"2\n\x08RollBack\x12&\n\x07release\x18\x01 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\"b\n\x1a\x44ownloadReleaseFileRequest\x12&\n\x07release\x18\x01 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\",\n\x1b\x44ownloadReleaseFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c*\x86\x01\n\x0e\x44irectiveState\x12\x1f\n\x1b\x44IRECTIVE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44IRECTIVE_STATE_ACCEPTED\x10\x01\x12\x18\n\x14\x44IRECTIVE_STATE_DONE\x10\x02\x12\x1b\n\x17\x44IRECTIVE_STATE_REFUSED\x10\x03\x32\xb9\x01\n\x0c\x46leetService\x12\x41\n\x06\x41ttend\x12\x18.osprey.v1.AttendRequest\x1a\x19.osprey.v1.AttendResponse(\x01\x30\x01\x12\x66\n\x13\x44ownloadReleaseFile\x12%.osprey.v1.DownloadReleaseFileRequest\x1a&.osprey.v1.DownloadReleaseFileResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/fleet.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"\x80\x03\n\rAttendRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12&\n\x07release\x18\x03 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x04\x12\x16\n\x0e\x66rames_dropped\x18\x06 \x01(\x04\x12\x13\n\x0bspool_depth\x18\x07 \x01(\x04\x12\x15\n\rspool_dropped\x18\x08 \x01(\x04\x12\x14\n\x0c\x64irective_id\x18\t \x01(\t\x12\x32\n\x0f\x64irective_state\x18\n \x01(\x0e\x32\x19.osprey.v1.DirectiveState\x12\x0f\n\x07message\x18\x0b \x01(\t\x12\x12\n\nembeddings\x18\x0c \x01(\x04\x12\x0e\n\x06\x66\x61ults\x18\r \x01(\x04\x12\x10\n\x08\x65mbed_ms\x18\x0e \x01(\x02\x12\x11\n\tcoherence\x18\x0f \x01(\x02\x12\x13\n\x0bswap_gap_ms\x18\x10 \x01(\x02\"\x93\x01\n\x0e\x41ttendResponse\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\x12\x34\n\x0finstall_release\x18\x02 \x01(\x0b\x32\x19.osprey.v1.InstallReleaseH\x00\x12(\n\troll_back\x18\x03 \x01(\x0b\x32\x13.osprey.v1.RollBackH\x00\x42\x0b\n\tdirective\"8\n\x0eInstallRelease\x12&\n\x07release\x18\x01 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\"2\n\x08RollBack\x12&\n\x07release\x18\x01 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\"I\n\x1a\x44ownloadReleaseFileRequest\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04J\x04\x08\x01\x10\x02R\x07release\",\n\x1b\x44ownloadReleaseFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c*\x86\x01\n\x0e\x44irectiveState\x12\x1f\n\x1b\x44IRECTIVE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44IRECTIVE_STATE_ACCEPTED\x10\x01\x12\x18\n\x14\x44IRECTIVE_STATE_DONE\x10\x02\x12\x1b\n\x17\x44IRECTIVE_STATE_REFUSED\x10\x03\x32\xb9\x01\n\x0c\x46leetService\x12\x41\n\x06\x41ttend\x12\x18.osprey.v1.AttendRequest\x1a\x19.osprey.v1.AttendResponse(\x01\x30\x01\x12\x66\n\x13\x44ownloadReleaseFile\x12%.osprey.v1.DownloadReleaseFileRequest\x1a&.osprey.v1.DownloadReleaseFileResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.fleet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTIVESTATE']._serialized_start=754
-  _globals['_DIRECTIVESTATE']._serialized_end=888
+  _globals['_DIRECTIVESTATE']._serialized_start=823
+  _globals['_DIRECTIVESTATE']._serialized_end=957
   _globals['_ATTENDREQUEST']._serialized_start=55
-  _globals['_ATTENDREQUEST']._serialized_end=345
-  _globals['_ATTENDRESPONSE']._serialized_start=348
-  _globals['_ATTENDRESPONSE']._serialized_end=495
-  _globals['_INSTALLRELEASE']._serialized_start=497
-  _globals['_INSTALLRELEASE']._serialized_end=553
-  _globals['_ROLLBACK']._serialized_start=555
-  _globals['_ROLLBACK']._serialized_end=605
-  _globals['_DOWNLOADRELEASEFILEREQUEST']._serialized_start=607
-  _globals['_DOWNLOADRELEASEFILEREQUEST']._serialized_end=705
-  _globals['_DOWNLOADRELEASEFILERESPONSE']._serialized_start=707
-  _globals['_DOWNLOADRELEASEFILERESPONSE']._serialized_end=751
-  _globals['_FLEETSERVICE']._serialized_start=891
-  _globals['_FLEETSERVICE']._serialized_end=1076
+  _globals['_ATTENDREQUEST']._serialized_end=439
+  _globals['_ATTENDRESPONSE']._serialized_start=442
+  _globals['_ATTENDRESPONSE']._serialized_end=589
+  _globals['_INSTALLRELEASE']._serialized_start=591
+  _globals['_INSTALLRELEASE']._serialized_end=647
+  _globals['_ROLLBACK']._serialized_start=649
+  _globals['_ROLLBACK']._serialized_end=699
+  _globals['_DOWNLOADRELEASEFILEREQUEST']._serialized_start=701
+  _globals['_DOWNLOADRELEASEFILEREQUEST']._serialized_end=774
+  _globals['_DOWNLOADRELEASEFILERESPONSE']._serialized_start=776
+  _globals['_DOWNLOADRELEASEFILERESPONSE']._serialized_end=820
+  _globals['_FLEETSERVICE']._serialized_start=960
+  _globals['_FLEETSERVICE']._serialized_end=1145
 # @@protoc_insertion_point(module_scope)

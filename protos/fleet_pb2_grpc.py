@@ -57,7 +57,7 @@ class FleetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DownloadReleaseFile(self, request, context):
-        """One file of a release, in order, from `offset` on.
+        """One file of the signed repository of releases (The Update Framework), in order, from `offset` on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

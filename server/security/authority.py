@@ -20,6 +20,7 @@ from reid.errors import ConfigError
 from reid.files import write_atomic
 from reid.types import check_name
 from server.errors import SecurityError
+from server.releases.repository import ReleaseRepository
 from server.security.certificates import (
     KeyPair,
     end_of,
@@ -159,6 +160,7 @@ class Authority:
             key_pem=pair.key_pem.decode(),
             camids=tuple(camids),
             token=token,
+            release_root=self._release_root() if kind == "edge" else "",
         )
 
     def renew(self, kind: CredentialsKind, name: str, *, server: str, days: int, now: datetime) -> Credentials:
@@ -173,6 +175,11 @@ class Authority:
                 f"{kind} {name} was revoked: use 'osprey-server enroll {kind} {name}' to let it in again"
             )
         return self.enroll(kind, name, newest.camids, server=server, days=days, now=now)
+
+    def _release_root(self) -> str:
+        repository = ReleaseRepository(self.folder.parent)
+        repository.make()
+        return repository.root_text()
 
     def _check_server(self, server: str) -> None:
         host, _, port = server.rpartition(":")

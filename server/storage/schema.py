@@ -13,6 +13,13 @@ identity_events   one per change of identities that did not come from a stream
 identity_moves    the tracklets that an event moved, and from whom to whom
 identity_persons  the persons that an event made, folded, revived or named
 links             what an event says of two tracklets: the same person, or two; holds while the event is not undone
+
+crops            crops that the server has, by the observation that they show; the file is named after it
+crop_traffic     what each edge was asked to send, by day
+tracklet_means   tracklets embedded again from their crops by a later release; takes the place of the mapped mean there
+adaptation_runs  one per run: `document` is the state of the run as JSON
+releases         one per release that this site ever judged: `document` is what the manifest and the gate say
+rollouts         one per roll-out: `document` is the state of the roll-out as JSON
 """
 
 from __future__ import annotations
@@ -163,6 +170,70 @@ links = Table(
     Index("ix_links_event_key", "event_key"),
     Index("ix_links_one_tracklet_key", "one_tracklet_key"),
     Index("ix_links_other_tracklet_key", "other_tracklet_key"),
+)
+
+crops = Table(
+    "crops",
+    metadata,
+    Column("spool_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("tracklet_key", BigInteger, ForeignKey("tracklets.tracklet_key"), nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("received_us", BigInteger, nullable=False),
+    Index("ix_crops_tracklet_key", "tracklet_key"),
+    Index("ix_crops_received_us", "received_us"),
+)
+
+crop_traffic = Table(
+    "crop_traffic",
+    metadata,
+    Column("edge_id", Text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since the Unix epoch, UTC
+    Column("num_crops", BigInteger, nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+)
+
+tracklet_means = Table(
+    "tracklet_means",
+    metadata,
+    Column("tracklet_key", BigInteger, ForeignKey("tracklets.tracklet_key"), primary_key=True, autoincrement=False),
+    Column("space", Text, primary_key=True),
+    Column("embedding", LargeBinary, nullable=False),  # D little-endian float32, unit norm
+)
+
+adaptation_runs = Table(
+    "adaptation_runs",
+    metadata,
+    Column("run_key", _Key, primary_key=True, autoincrement=True),
+    Column("state", Text, nullable=False),
+    Column("started_us", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("space", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("parent", Text, nullable=True),
+    Column("state", Text, nullable=False),  # refused, released or withdrawn
+    Column("is_served", Boolean, nullable=False),
+    Column("registered_us", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("rollout_key", _Key, primary_key=True, autoincrement=True),
+    Column("space", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started_us", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
 )
 
 audit = Table(

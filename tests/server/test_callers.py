@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 import protos
-from protos import crops_pb2, fleet_pb2, identity_pb2, ingest_pb2, search_pb2
+from protos import adaptation_pb2, crops_pb2, fleet_pb2, identity_pb2, ingest_pb2, releases_pb2, search_pb2
 from server.errors import AuthenticationError, ForbiddenError
 from server.security.authority import Authority
 from server.security.callers import LOCAL, ROLES_OF, Caller, Gate
@@ -72,7 +72,17 @@ def test_every_method_of_every_service_says_who_may_call_it() -> None:
 
 
 def test_no_role_is_declared_for_a_method_that_does_not_exist() -> None:
-    served = [ingest_pb2, crops_pb2, fleet_pb2, search_pb2, identity_pb2, health_pb2, reflection_pb2]
+    served = [
+        ingest_pb2,
+        crops_pb2,
+        fleet_pb2,
+        search_pb2,
+        identity_pb2,
+        adaptation_pb2,
+        releases_pb2,
+        health_pb2,
+        reflection_pb2,
+    ]
     services = [service for module in served for service in module.DESCRIPTOR.services_by_name.values()]
     assert set(ROLES_OF) == {
         f"/{service.full_name}/{method.name}" for service in services for method in service.methods
