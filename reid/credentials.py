@@ -21,6 +21,8 @@ from reid.files import write_atomic
 CredentialsKind = Literal["edge", "operator", "viewer"]
 
 _FORMAT = "osprey-credentials-1"
+_ADDED_LATER = {"release_root"}
+"""Fields that files of earlier versions lack."""
 _DAY_S = 86_400
 _PRIVATE = 0o600
 
@@ -39,6 +41,7 @@ class Credentials:
         key_pem: Its private key.
         camids: Cameras that an edge may speak for.
         token: Secret of an operator or viewer; empty for an edge.
+        release_root: Whose signatures on releases an edge trusts: a TUF root, JSON; empty if the bundle is older.
     """
 
     kind: CredentialsKind
@@ -50,6 +53,7 @@ class Credentials:
     key_pem: str = field(repr=False)
     camids: tuple[str, ...] = ()
     token: str = field(default="", repr=False)
+    release_root: str = field(default="", repr=False)
 
     def check_current(self, now_s: float) -> None:
         """Complain if the certificate is over.
@@ -117,7 +121,8 @@ def read_credentials(path: Path) -> Credentials:
     if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
         raise CredentialsError(f"{path} is no credentials file of this version: wanted format {_FORMAT}")
     digest = document.pop("sha256", None)
-    if digest != _digest(document) or set(document) != {item.name for item in fields(Credentials)}:
+    known = {item.name for item in fields(Credentials)}
+    if digest != _digest(document) or not known - _ADDED_LATER <= set(document) <= known:
         raise CredentialsError(f"{path} is damaged: its content differs from its checksum; fetch it again")
     return Credentials(**{**document, "camids": tuple(document["camids"])})
 

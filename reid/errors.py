@@ -8,6 +8,7 @@
     ├── EmbeddingError      vectors that are not finite, not of the right size or cannot be normalised
     ├── ImageError          bytes that are no picture
     ├── ObservationError    an observation that no server can store
+    ├── SnapshotError       a set of crops to train on that is incomplete, damaged or cannot be written
     └── ReleaseError        a release folder that is incomplete or unusable
         └── ReleaseMismatchError   its content differs from its manifest, or from what was asked for
 
@@ -53,3 +54,7 @@ class ReleaseError(OspreyError):
 
 class ReleaseMismatchError(ReleaseError):
     """A release's files differ from its manifest, or the release is not the one that was asked for."""
+
+
+class SnapshotError(OspreyError):
+    """A snapshot of crops is incomplete, damaged or of another format, or cannot be written."""

@@ -8,6 +8,8 @@
     model_int8.onnx       optional: the same graph with its layers quantised to 8 bits
     trainable.safetensors optional: the weights before folding, to train further from. Edge and server do without it, so
                           it stays behind when a release is sent to an edge
+    alignment.npz         optional: `matrix` float32 (D, D), orthogonal: rows of the parent's space times it are
+                          comparable with embeddings of this release. It stays behind, too
 
 All graphs of a release are of the same weights and so of one space. A folder whose content differs from its manifest is
 refused, whole; one that lacks an optional file which the manifest names is right.
@@ -21,10 +23,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import Field
 
+from reid.alignment import is_orthogonal
 from reid.errors import ConfigError, ReleaseError, ReleaseMismatchError
 from reid.files import sha256_of, write_json_atomic
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
@@ -40,7 +44,8 @@ GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
 FILES = (MODEL_FILE, WEIGHTS_FILE, GOLDEN_FILE)
 TRAINABLE_FILE = "trainable.safetensors"
-OPTIONAL_FILES = (TRAINABLE_FILE, MODEL_FILES["fp16"], MODEL_FILES["int8"])
+ALIGNMENT_FILE = "alignment.npz"
+OPTIONAL_FILES = (TRAINABLE_FILE, MODEL_FILES["fp16"], MODEL_FILES["int8"], ALIGNMENT_FILE)
 """May be left out when a release is handed on: a manifest that names one is right without it too."""
 SUPPORTED_FORMAT = 1
 
@@ -162,6 +167,20 @@ class Release:
             raise ReleaseMismatchError(f"{self.folder / GOLDEN_FILE}: shapes {came}, wanted {wanted}")
         return golden
 
+    @cached_property
+    def alignment(self) -> FloatArray | None:
+        """The map from the parent's space into this release's, (D, D) float32; None where it came without one.
+
+        Raises:
+            ReleaseMismatchError: It is no orthogonal matrix of this release's dimension, or there is no parent.
+        """
+        path = self.folder / ALIGNMENT_FILE
+        if not path.is_file():
+            return None
+        if self.manifest.parent is None:
+            raise ReleaseMismatchError(f"{path}: aligned to a parent, but the manifest names none; export it again")
+        return read_alignment(path, dim=self.manifest.dim)
+
 
 def load_release(folder: Path) -> Release:
     """Read a release folder and verify every file against its manifest.
@@ -194,6 +213,29 @@ def write_release(folder: Path, manifest_values: Mapping[str, Any]) -> Release:
     manifest = parse_settings(Manifest, {**manifest_values, "sha256": hashes}, source=str(folder / MANIFEST_FILE))
     write_json_atomic(folder / MANIFEST_FILE, manifest.model_dump(mode="json"))
     return load_release(folder)
+
+
+def read_alignment(path: Path, *, dim: int) -> FloatArray:
+    """Read what `write_alignment` wrote.
+
+    Raises:
+        ReleaseMismatchError: It is no orthogonal matrix (dim, dim).
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            matrix = np.asarray(arrays["matrix"], dtype=np.float32)
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        raise ReleaseMismatchError(f"{path} holds no alignment: {error}; align the release again") from None
+    if matrix.shape != (dim, dim):
+        raise ReleaseMismatchError(f"{path}: alignment of shape {matrix.shape}, wanted {(dim, dim)}")
+    if not is_orthogonal(matrix):
+        raise ReleaseMismatchError(f"{path}: alignment is not orthogonal, so it would bend similarities; fit it again")
+    return matrix
+
+
+def write_alignment(folder: Path, matrix: FloatArray) -> None:
+    """Put an alignment into a folder that is to be sealed as a release."""
+    np.savez(folder / ALIGNMENT_FILE, matrix=matrix.astype(np.float32))
 
 
 def space_id(name: str, version: str, weights_path: Path) -> str:

@@ -11,7 +11,17 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from reid.embedding import normalise
-from reid.release import GOLDEN_FILE, MODEL_FILE, MODEL_FILES, WEIGHTS_FILE, Precision, Release, write_release
+from reid.release import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    MODEL_FILES,
+    TRAINABLE_FILE,
+    WEIGHTS_FILE,
+    Precision,
+    Release,
+    write_alignment,
+    write_release,
+)
 
 DIM = 8
 
@@ -65,6 +75,16 @@ def with_graphs(release: Release, **models: onnx.ModelProto) -> Release:
     for precision, model in models.items():
         onnx.save(model, release.folder / MODEL_FILES[cast("Precision", precision)])
     return write_release(release.folder, release.manifest.model_dump(exclude={"sha256"}))
+
+
+def write_child_release(parent: Release, folder: Path, *, seed: int = 1, is_aligned: bool = True) -> Release:
+    """A release that was made from another; aligned to it by a map that turns the numbers round."""
+    release = write_tiny_release(folder, seed=seed, version=str(seed + 1))
+    if is_aligned:
+        write_alignment(folder, np.eye(DIM, dtype=np.float32)[:, ::-1])
+    (folder / TRAINABLE_FILE).write_bytes(b"to train further from")
+    values = release.manifest.model_dump(mode="json", exclude={"sha256"})
+    return write_release(folder, {**values, "parent": parent.manifest.space})
 
 
 def tiny_int8_model(*, seed: int = 0) -> onnx.ModelProto:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def test_another_file_is_refused(path: Path, content: str) -> None:
     path.write_text(content, encoding="latin-1")
     with pytest.raises(CredentialsError, match=r"entrance\.bundle"):
         read_credentials(path)
+
+
+def test_a_bundle_of_a_former_version_lacks_the_root_of_releases(path: Path) -> None:
+    document = json.loads(path.read_text())
+    del document["release_root"], document["format"], document["sha256"]
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({"format": "osprey-credentials-1", "sha256": digest, **document}))
+    assert read_credentials(path) == MINE
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,17 @@ import pytest
 from releases import tiny_int8_model, tiny_model, with_graphs
 
 from reid.errors import ConfigError, ReleaseError, ReleaseMismatchError
-from reid.release import MODEL_FILES, TRAINABLE_FILE, Release, load_release, space_id, write_release
+from reid.release import (
+    ALIGNMENT_FILE,
+    MODEL_FILES,
+    TRAINABLE_FILE,
+    Release,
+    load_release,
+    space_id,
+    write_alignment,
+    write_release,
+)
+from reid.types import FloatArray
 
 
 def edit_manifest(release: Release, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -161,3 +171,39 @@ def test_a_release_handed_on_without_a_graph_loads_and_says_so_when_asked(
     assert precision not in handed_on.precisions
     with pytest.raises(ReleaseError, match=rf"has no model_{precision}\.onnx; .* 'osprey-train quantise --precision"):
         handed_on.model_path_in(precision)
+
+
+def aligned(release: Release, matrix: FloatArray, *, parent: str | None = "tiny-0-0") -> Release:
+    """The release sealed again, with an alignment to a parent."""
+    write_alignment(release.folder, matrix)
+    values = release.manifest.model_dump(exclude={"sha256"})
+    return write_release(release.folder, {**values, "parent": parent})
+
+
+def test_a_release_gives_the_map_from_its_parents_space(tiny_release: Release) -> None:
+    assert tiny_release.alignment is None
+    matrix = np.roll(np.eye(8, dtype=np.float32), 1, axis=0)
+    found = aligned(tiny_release, matrix).alignment
+    assert found is not None
+    assert np.array_equal(found, matrix)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "named"),
+    [(2 * np.eye(8), "not orthogonal"), (np.eye(4), "shape"), (np.full((8, 8), np.nan), "not orthogonal")],
+    ids=["scaled", "of another dimension", "nan"],
+)
+def test_a_map_that_bends_similarities_is_refused(tiny_release: Release, matrix: FloatArray, named: str) -> None:
+    with pytest.raises(ReleaseMismatchError, match=named):
+        _ = aligned(tiny_release, matrix).alignment
+
+
+def test_an_alignment_without_a_parent_or_content_is_refused(tiny_release: Release) -> None:
+    with pytest.raises(ReleaseMismatchError, match="manifest names none"):
+        _ = aligned(tiny_release, np.eye(8, dtype=np.float32), parent=None).alignment
+    (tiny_release.folder / ALIGNMENT_FILE).write_bytes(b"no archive")
+    release = write_release(
+        tiny_release.folder, {**tiny_release.manifest.model_dump(exclude={"sha256"}), "parent": "p"}
+    )
+    with pytest.raises(ReleaseMismatchError, match="holds no alignment"):
+        _ = release.alignment
