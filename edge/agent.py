@@ -19,12 +19,15 @@ import structlog
 from edge.batching import BatchingEmbedder
 from edge.camera import CameraWorker
 from edge.capture import Capture
+from edge.crop_answers import CropAnswers
 from edge.crops import CropStore
 from edge.detectors import SizeFilter, open_detector
 from edge.engine import Engine
 from edge.enrolment import open_bundle
 from edge.errors import InstallError
+from edge.health import HealthMeter
 from edge.keyframes import KeyframePolicy
+from edge.membership import Membership
 from edge.metrics import EdgeCollector
 from edge.outbox import Outbox
 from edge.pace import Pace
@@ -33,18 +36,21 @@ from edge.releases.first import open_first
 from edge.releases.preparation import open_beside
 from edge.releases.refresh import Refresh
 from edge.releases.store import ReleaseStore
-from edge.report import AgentReport, CameraReport
+from edge.report import AgentReport, CameraReport, FleetReport, KeptCrops
+from edge.ring import CropRing
+from edge.ring_key import secret_beside
 from edge.settings import AgentSettings
 from edge.sources.registry import open_source
 from edge.sources.uri import is_live, masked
 from edge.spool import Spool
 from edge.spool_writer import SpoolWriter
 from edge.stage_times import StageTimes, mean_ms, merged_stages
-from edge.switches import SwitchGuard
+from edge.switches import SwitchGuard, mean_coherence
 from edge.tracking import PersonTracker
 from edge.tracklet_ids import TrackletIds
 from edge.uplink import EdgeIdentity, Uplink, UplinkState
 from edge.worker_thread import WorkerThread
+from reid.credentials import read_credentials
 
 logger = structlog.get_logger(__name__)
 
@@ -72,9 +78,13 @@ class Agent:
         with ExitStack() as opened:
             self._spool = Spool(settings.spool.path, limit_bytes=settings.spool.limit_mib << 20)
             opened.callback(self._spool.close)
+            self._ring = _open_ring(settings, self._spool.spool_id)
+            if self._ring is not None:
+                opened.callback(self._ring.close)
             store = _open_store(settings, opened)
             self._engine, self._refresh = _open_engine(settings, store)
             self._build()
+            self._membership = self._join_fleet(store) if settings.fleet.enabled else None
             self._opened = opened.pop_all()
 
     def _build(self) -> None:
@@ -86,7 +96,9 @@ class Agent:
             self._spool,
             crops=self._crops,
             notify=self._uplink.wake,
+            ring=self._ring,
         )
+        self._crop_answers = self._answers_from(self._ring) if self._ring is not None else None
         self._batching = BatchingEmbedder(self._engine, settings.batching)
         tracklet_ids = TrackletIds(self._spool.claim_start_ms(now_us // 1000))
         start_time_us = settings.start_time_us(now_us)
@@ -99,6 +111,26 @@ class Agent:
     def _identity(self) -> EdgeIdentity:
         facts = self._engine.facts
         return EdgeIdentity(self._settings.edge_id, list(self._settings.cameras), facts.release, facts.dim)
+
+    def _join_fleet(self, store: ReleaseStore) -> Membership:
+        def batches() -> list[tuple[float, int]]:
+            durations = self._batching.times.durations().get("embed_batch")
+            return durations.cumulative() if durations else []
+
+        health = HealthMeter(self.report, lambda: self._engine.release, batches)
+        return Membership(self._settings, self._bundle, store, runs=lambda: self._engine.release, health=health)
+
+    def _answers_from(self, ring: CropRing) -> CropAnswers:
+        settings = self._settings
+        return CropAnswers(
+            settings.server,
+            settings.edge_id,
+            self._spool.spool_id,
+            ring,
+            daily_limit_bytes=settings.ring.daily_limit_mib << 20,
+            patience=settings.uplink,
+            bundle=self._bundle,
+        )
 
     def _open_camera(self, camid: str, uri: str, tracklet_ids: TrackletIds, start_time_us: int) -> CameraWorker:
         settings = self._settings
@@ -123,7 +155,7 @@ class Agent:
             switches=SwitchGuard(settings.switches),
             policy=self._policies[camid],
             next_tracklet_id=tracklet_ids.next_id,
-            keeps_crops=self._crops is not None,
+            keeps_crops=self._crops is not None or self._ring is not None,
         )
         logger.info("camera", camid=camid, uri=masked(uri))
         return CameraWorker(
@@ -139,7 +171,11 @@ class Agent:
     def silent_s(self) -> float:
         """Longest time for which one of its loops has not turned, seconds; from any thread."""
         shared = [self._batching.heartbeat, self._refresh.heartbeat, self._writer.heartbeat, self._uplink.heartbeat]
-        return max(heartbeat.silent_s for heartbeat in (*shared, *(worker.heartbeat for worker in self._cameras)))
+        if self._crop_answers is not None:
+            shared.append(self._crop_answers.heartbeat)
+        member_s = self._membership.silent_s if self._membership else 0.0
+        heartbeats = (*shared, *(worker.heartbeat for worker in self._cameras))
+        return max(member_s, *(heartbeat.silent_s for heartbeat in heartbeats))
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; with `once` also until all frames are through and acknowledged.
@@ -153,14 +189,18 @@ class Agent:
         writer = WorkerThread("spool-writer", self._writer.run, threading.Event())
         uplink = WorkerThread("uplink", self._uplink.run, threading.Event())
         refresh = WorkerThread("refresh", self._refresh.run, threading.Event())
-        threads = [*cameras, embedding, refresh, writer, uplink]
+        answers = [WorkerThread("crops", self._crop_answers.run, threading.Event())] if self._crop_answers else []
+        members = self._membership.start() if self._membership else []
+        threads = [*cameras, embedding, refresh, writer, uplink, *answers, *members]
         try:
             while not (stop.is_set() or self._is_through(cameras) or any(thread.failure for thread in threads)):
                 stop.wait(_POLL_S)
         finally:
             stop_cameras.set()
             refresh.stop.set()
-            _join(cameras)
+            for thread in (*answers, *members):
+                thread.stop.set()
+            _join([*cameras, *answers, *members])
             _end(embedding)
             refresh.join(_STOP_DRAIN_S)  # not longer: what it prepares is given up at the next start
             _end(writer)
@@ -215,6 +255,29 @@ class Agent:
             batches=self._batching.counts,
             duration_s=round(time.monotonic() - self._started_s, 3),
             refresh=self._refresh.status,
+            coherence=self._coherence(),
+            fleet=self._membership.status if self._membership else FleetReport(),
+            crops=self._report_crops(),
+        )
+
+    def _coherence(self) -> float:
+        space = self._engine.release.space
+        return round(mean_coherence(worker.pipeline.coherence_in(space) for worker in self._cameras), 4)
+
+    def _report_crops(self) -> KeptCrops:
+        if self._ring is None or self._crop_answers is None:
+            return KeptCrops()
+        ring, answers = self._ring.status, self._crop_answers.status
+        return KeptCrops(
+            kept=ring.num_crops,
+            kept_bytes=ring.num_bytes,
+            expired=ring.num_expired,
+            lost=ring.num_lost + self._outbox.num_crops_displaced,
+            faults=dict(self._ring.faults.counts),
+            exchange=answers.state.value,
+            problem=answers.problem,
+            answers=answers.answers,
+            bytes_sent=answers.bytes_sent,
         )
 
     def collector(self) -> EdgeCollector:
@@ -268,6 +331,21 @@ def _open_engine(settings: AgentSettings, store: ReleaseStore) -> tuple[Engine, 
     engine, release = open_first(store, settings.release, num_threads=threads, backend=settings.backend)
     prepare = partial(open_beside, num_threads=threads)
     return engine, Refresh(engine, store, release, prepare=prepare, settings=settings.releases)
+
+
+def _open_ring(settings: AgentSettings, spool_id: str) -> CropRing | None:
+    """The ring beside the spool; it leaves the spool as much of the disk as that may take."""
+    if not settings.ring.enabled:
+        return None
+    path = settings.ring.path_beside(settings.spool.path)
+    key = b"" if settings.bundle is None else read_credentials(settings.bundle).key_pem.encode()
+    return CropRing(
+        path,
+        spool_id=spool_id,
+        secret=lambda: key or secret_beside(path.with_name(f"{path.name}.key")),
+        settings=settings.ring,
+        reserve_bytes=settings.spool.limit_mib << 20,
+    )
 
 
 def _open_crops(settings: AgentSettings) -> CropStore | None:

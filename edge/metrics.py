@@ -11,9 +11,12 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from edge.batching import BatchCounts
+from edge.crop_answers import CropExchangeState
 from edge.errors import SpoolError
+from edge.fleet import FleetState
+from edge.releases.directives import AnswerState
 from edge.releases.refresh import Phase, RefreshStatus
-from edge.report import AgentReport, CameraReport
+from edge.report import AgentReport, CameraReport, FleetReport, KeptCrops
 from edge.thermal import THERMAL, temperatures, throttling
 from edge.uplink import UplinkState
 from reid.durations import Durations
@@ -58,6 +61,10 @@ class EdgeCollector(Collector):
         yield from _observations(report)
         yield from self._queues(report)
         yield from _uplink(report)
+        yield from _crops(report.crops)
+        yield from _fleet(report.fleet)
+        text = "Mean cosine of neighbouring views of one track by the release that runs."
+        yield _FAMILIES.gauge("coherence_ratio", text, {"": report.coherence} if report.coherence else {})
         yield _FAMILIES.gauge("temperature_celsius", "Thermal zones.", temperatures(self.thermal), ["zone"])
         text = "How far a part is slowed down to cool it: 0 not at all, 1 as far as it goes."
         yield _FAMILIES.gauge("throttling_ratio", text, throttling(self.thermal), ["device"])
@@ -133,3 +140,24 @@ def _uplink(report: AgentReport) -> Iterator[Metric]:
     yield _FAMILIES.counter("sent_bytes", "All messages to the server, serialised.", {"": report.bytes_sent})
     states = {state.value: state.value == report.uplink for state in UplinkState}
     yield _FAMILIES.gauge("uplink_state", "1 for the state the uplink is in.", states, ["state"])
+
+
+def _crops(crops: KeptCrops) -> Iterator[Metric]:
+    yield _FAMILIES.gauge("crops_kept", "Crops on this machine that the server may ask for.", {"": crops.kept})
+    yield _FAMILIES.gauge("crops_kept_bytes", "What they take of the disk.", {"": crops.kept_bytes})
+    yield _FAMILIES.counter("crops_expired", "Crops that went, by age or for newer ones.", {"": crops.expired})
+    yield _FAMILIES.counter("crops_lost", "Crops that could not be kept.", {"": crops.lost})
+    text = "Crops that the server asked for, and what became of them."
+    yield _FAMILIES.counter("crop_answers", text, crops.answers, ["outcome"])
+    yield _FAMILIES.counter("crop_sent_bytes", "All answers, serialised.", {"": crops.bytes_sent})
+    states = {state.value: state.value == crops.exchange for state in CropExchangeState}
+    yield _FAMILIES.gauge("crop_exchange_state", "1 for the state of the crop exchange.", states, ["state"])
+
+
+def _fleet(fleet: FleetReport) -> Iterator[Metric]:
+    states = {state.value: state.value == fleet.state for state in FleetState}
+    yield _FAMILIES.gauge("fleet_state", "1 for the state of the stream to the fleet.", states, ["state"])
+    answers = {state.value: state.value == fleet.directive_state for state in AnswerState}
+    yield _FAMILIES.gauge("directive_state", "1 for how the server's newest directive stands.", answers, ["state"])
+    text = "Releases and their signatures that were downloaded."
+    yield _FAMILIES.counter("release_downloaded_bytes", text, {"": fleet.bytes_downloaded})

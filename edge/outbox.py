@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reid.types import Observation, UInt8Array
 
@@ -29,16 +29,23 @@ class Outgoing:
 class Outbox:
     """When it is full, a camera that cannot wait displaces the oldest entry; a file waits for room.
 
+    Crops are a hundred times larger than the rest, so they may fill a part of it only: beyond that, a camera that
+    cannot wait leaves its crop behind.
+
     Args:
         capacity: Entries that it holds.
+        crop_capacity: No entry brings a crop in while so many wait.
 
     Attributes:
         num_displaced: Entries lost because the disk was too slow.
+        num_crops_displaced: Crops left behind for the same reason.
     """
 
-    def __init__(self, capacity: int = 1024) -> None:
+    def __init__(self, capacity: int = 1024, *, crop_capacity: int = 256) -> None:
         self.num_displaced = 0
+        self.num_crops_displaced = 0
         self._capacity = capacity
+        self._crop_capacity = crop_capacity
         self._entries: deque[Outgoing] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -48,6 +55,11 @@ class Outbox:
         """Entries that wait."""
         return len(self._entries)
 
+    @property
+    def is_crowded(self) -> bool:
+        """True while more wait than may bring crops: there is no time to lose with crops."""
+        return len(self._entries) > self._crop_capacity
+
     def put(self, outgoing: Outgoing, *, may_wait: bool) -> None:
         """Add an entry.
 
@@ -55,9 +67,13 @@ class Outbox:
             outgoing: The entry.
             may_wait: Wait for room when full, instead of displacing the oldest entry.
         """
+        most = self._capacity if outgoing.crop is None else self._crop_capacity
         with self._changed:
             if may_wait:
-                self._changed.wait_for(lambda: len(self._entries) < self._capacity or self._closed)
+                self._changed.wait_for(lambda: len(self._entries) < most or self._closed)
+            if len(self._entries) >= most and outgoing.crop is not None:
+                outgoing = replace(outgoing, crop=None)
+                self.num_crops_displaced += 1
             while len(self._entries) >= self._capacity:
                 self._entries.popleft()
                 self.num_displaced += 1

@@ -18,7 +18,7 @@ from edge.keyframes import KeyframePolicy, Selection, View
 from edge.outbox import Outgoing
 from edge.quality import rate_crops
 from edge.stage_times import StageTimes
-from edge.switches import SwitchGuard
+from edge.switches import Coherence, SwitchGuard
 from edge.tracking import PersonTracker, Track
 from reid.detector import Detections
 from reid.errors import BoxError, DetectorError, EmbeddingError
@@ -79,6 +79,10 @@ class CameraPipeline:
     def num_switches(self) -> int:
         """Tracks that were split because they went over to another person."""
         return self._switches.num_switches
+
+    def coherence_in(self, space: str) -> Coherence:
+        """How alike neighbouring views of one track are; nothing is known where the last view was of another space."""
+        return self._switches.coherence if space == self._space else Coherence()
 
     def process(self, frame: Frame) -> list[Outgoing]:
         """Take in one frame; returns what to send because of it."""

@@ -39,6 +39,7 @@ def _trouble(report: AgentReport) -> list[str]:
     }
     return [
         *([f"uplink: {report.problem}"] if report.problem else []),
+        *([f"update refused: {report.fleet.directive_message}"] if report.fleet.directive_state == "refused" else []),
         *(f"camera {camid}: {camera.failure}" for camid, camera in report.cameras.items() if camera.failure),
         *(f"{number:,} observations {fate}" for fate, number in losses.items() if number),
     ]

@@ -46,6 +46,56 @@ class CameraReport:
 
 
 @dataclass(frozen=True)
+class KeptCrops:
+    """Crops that are kept for the server, and what it asked for; counts are of this run.
+
+    Attributes:
+        kept: Crops that are there now.
+        kept_bytes: What they take of the disk.
+        expired: Crops that went, by age or for newer ones.
+        lost: Crops that could not be kept.
+        faults: What went wrong with them, by kind.
+        exchange: State of the stream on which the server asks; `off` where none are kept.
+        problem: Why it does not work; empty while it does.
+        answers: Crops that were asked for, by what became of them: sent, expired, unknown, over_budget.
+        bytes_sent: All answers, serialised.
+    """
+
+    kept: int = 0
+    kept_bytes: int = 0
+    expired: int = 0
+    lost: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
+    exchange: str = "off"
+    problem: str = ""
+    answers: Mapping[str, int] = field(default_factory=dict)
+    bytes_sent: int = 0
+
+
+@dataclass(frozen=True)
+class FleetReport:
+    """How this edge stands with the server's fleet; counts are of this run.
+
+    Attributes:
+        state: Of the stream, see `edge.fleet`; `off` where it is switched off.
+        problem: Why the last stream ended; empty again when one has lasted.
+        directive: Name of the newest directive; empty while there was none.
+        directive_state: How it stands, see `edge.releases.directives`.
+        directive_message: Why it was refused, or what it waits for.
+        statuses: Sent.
+        bytes_downloaded: Releases and their signatures.
+    """
+
+    state: str = "off"
+    problem: str = ""
+    directive: str = ""
+    directive_state: str = "none"
+    directive_message: str = ""
+    statuses: int = 0
+    bytes_downloaded: int = 0
+
+
+@dataclass(frozen=True)
 class AgentReport:
     """The whole agent. Observations only; counts are of this run unless said otherwise.
 
@@ -72,6 +122,9 @@ class AgentReport:
         batches: How many were embedded, and how many of them joined.
         duration_s: Since the agent started.
         refresh: How it stands with a change of the release.
+        coherence: Mean cosine of neighbouring views of one track by the release that runs; 0 while none was seen.
+        fleet: How it stands with the server's fleet.
+        crops: Crops that are kept for the server.
     """
 
     edge_id: str
@@ -96,6 +149,9 @@ class AgentReport:
     batches: BatchCounts
     duration_s: float
     refresh: RefreshStatus = field(default_factory=RefreshStatus)
+    coherence: float = 0.0
+    fleet: FleetReport = field(default_factory=FleetReport)
+    crops: KeptCrops = field(default_factory=KeptCrops)
 
     def to_json(self) -> dict[str, Any]:
         """As nested dicts of plain values, ready for JSON."""

@@ -25,10 +25,12 @@ from edge.backends.registry import AUTO, BACKENDS, DEFAULT, FORMS
 from edge.batching import BatchingSettings
 from edge.capture import CaptureSettings
 from edge.crops import CropSettings
+from edge.fleet import FleetSettings
 from edge.keyframes import KeyframeSettings
 from edge.metrics import MetricsSettings
 from edge.pace import PaceSettings
 from edge.releases.store import ReleaseSettings
+from edge.ring import RingSettings
 from edge.spool import SpoolSettings
 from edge.switches import SwitchSettings
 from edge.tracking import TrackingSettings
@@ -85,7 +87,9 @@ class AgentSettings(Settings):
     spool: SpoolSettings = SpoolSettings()
     releases: ReleaseSettings = ReleaseSettings()
     crops: CropSettings = CropSettings()
+    ring: RingSettings = RingSettings()
     uplink: UplinkSettings = UplinkSettings()
+    fleet: FleetSettings = FleetSettings()
     metrics: MetricsSettings = MetricsSettings()
 
     @field_validator("edge_id")

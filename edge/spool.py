@@ -122,7 +122,8 @@ class Spool:
             space: Of their embeddings.
 
         Returns:
-            The highest sequence number given out so far; that of the last observation if there is one.
+            The highest sequence number given out so far; that of the last observation if there is one. The others of
+            this call have the numbers just before it, in their order.
 
         Raises:
             SpoolError: The disk is full or broken; none of them was stored, nothing was dropped.

@@ -95,6 +95,14 @@ class EdgeStatus:
         release_phase: How far a change of the release is.
         release_swaps: Changes so far, roll-backs included.
         release_gap_ms: For how long crops waited and no batch came out while the last release was installed, at most.
+        fleet: State of the stream to the server's fleet; `off` without one.
+        directive_state: How the server's newest directive stands.
+        crops_kept: Crops on that machine that the server may ask for.
+        crops_kept_bytes: What they take of its disk.
+        crops_expired: Crops that went since the start, by age or for newer ones.
+        crops_lost: Crops that could not be kept.
+        crop_answers: Crops that the server asked for, by what became of them.
+        crop_bytes_sent: All answers.
         throttling: How far parts of the machine are slowed down to cool them, in [0, 1], by kind of device.
     """
 
@@ -120,6 +128,14 @@ class EdgeStatus:
     release_phase: str
     release_swaps: int
     release_gap_ms: float
+    fleet: str
+    directive_state: str
+    crops_kept: int
+    crops_kept_bytes: int
+    crops_expired: int
+    crops_lost: int
+    crop_answers: Mapping[str, int]
+    crop_bytes_sent: int
     throttling: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
@@ -195,9 +211,17 @@ def to_status(page: Page, former: Page, *, now_s: float) -> EdgeStatus:
         bytes_sent=bytes_sent,
         bytes_per_s=_rate(bytes_sent - bytes_before, between_s),
         temperatures_c=page.by("zone", "temperature_celsius"),
-        release_phase=next((phase for phase, value in page.by("phase", "release_phase").items() if value), "unknown"),
+        release_phase=_word(page, "phase", "release_phase", "unknown"),
         release_swaps=_count(page, "release_swaps_total"),
         release_gap_ms=round(1000 * (page.value("release_gap_seconds") or 0.0), 1),
+        fleet=_word(page, "state", "fleet_state", "off"),
+        directive_state=_word(page, "state", "directive_state", "none"),
+        crops_kept=_count(page, "crops_kept"),
+        crops_kept_bytes=_count(page, "crops_kept_bytes"),
+        crops_expired=_count(page, "crops_expired_total"),
+        crops_lost=_count(page, "crops_lost_total"),
+        crop_answers={outcome: int(number) for outcome, number in page.by("outcome", "crop_answers_total").items()},
+        crop_bytes_sent=_count(page, "crop_sent_bytes_total"),
         throttling=page.by("device", "throttling_ratio"),
     )
 
@@ -209,10 +233,12 @@ def status_view(status: EdgeStatus) -> Group:
     lines = [
         f"{status.edge_id} · {status.release} · {status.backend} {status.precision} · up {status.uptime_s:,.0f} s",
         f"change of the release: {status.release_phase} · {status.release_swaps:,} swaps · crops waited at the last "
-        f"one for {status.release_gap_ms:g} ms at most",
+        f"one for {status.release_gap_ms:g} ms at most · fleet {status.fleet}, directive {status.directive_state}",
         f"uplink {status.uplink} · {status.acknowledged:,} acknowledged · {status.bytes_sent:,} bytes sent, "
         f"{status.bytes_per_s:,.0f}/s",
         f"spool {status.spool_depth:,} waiting{age} · {status.queued:,} in memory · lost: {_listed(status.lost)}",
+        f"crops {status.crops_kept:,} kept ({status.crops_kept_bytes:,} bytes), {status.crops_expired:,} expired, "
+        f"{status.crops_lost:,} lost · asked for: {_listed(status.crop_answers)} · {status.crop_bytes_sent:,} bytes up",
         f"embedding {status.embed_queued:,} waiting · {status.crops_per_batch:g} crops a batch · "
         f"{status.joined_share:.0%} of the batches from several cameras",
         f"temperature: {_listed(status.temperatures_c, 'not readable')} · slowed down: {slowed}",
@@ -249,6 +275,11 @@ def _stages_ms(page: Page) -> dict[str, tuple[float, float]]:
         stage: (round(1000 * quantile_s(sorted(rows), 0.5), 3), round(1000 * quantile_s(sorted(rows), 0.99), 3))
         for stage, rows in buckets.items()
     }
+
+
+def _word(page: Page, label: str, name: str, otherwise: str) -> str:
+    """The one of several states that holds."""
+    return next((word for word, value in page.by(label, name).items() if value), otherwise)
 
 
 def _count(page: Page, name: str) -> int:

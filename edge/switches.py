@@ -10,6 +10,7 @@ The tracker's ids come in; ids of this file's own go out, each for one person.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
@@ -19,6 +20,9 @@ from pydantic import Field
 
 from reid.settings import Settings
 from reid.types import FloatArray
+
+_COHERENCE_PAIRS = 1000
+_LEAST_PAIRS = 30
 
 
 class SwitchSettings(Settings):
@@ -44,10 +48,36 @@ class Judgement(NamedTuple):
     ended: int | None = None
 
 
+class Coherence(NamedTuple):
+    """How alike neighbouring views of one track are.
+
+    Attributes:
+        mean: Of their cosines, over the last thousand pairs or so of one space.
+        weight: Pairs in it.
+    """
+
+    mean: float = 0.0
+    weight: int = 0
+
+    def including(self, cosine: float) -> Coherence:
+        """With one pair more."""
+        weight = min(self.weight + 1, _COHERENCE_PAIRS)
+        return Coherence(self.mean + (cosine - self.mean) / weight, weight)
+
+
+def mean_coherence(parts: Iterable[Coherence]) -> float:
+    """Of several cameras together; 0 while too few pairs were seen to mean anything."""
+    total, weight = 0.0, 0
+    for part in parts:
+        total, weight = total + part.mean * part.weight, weight + part.weight
+    return total / weight if weight >= _LEAST_PAIRS else 0.0
+
+
 @dataclass
 class _Track:
     person_track: int
     mean: FloatArray
+    last: FloatArray
     num_odd: int = 0
 
 
@@ -56,10 +86,12 @@ class SwitchGuard:
 
     Attributes:
         num_switches: Tracks that were split so far.
+        coherence: Of the views since the last restart; replaced as a whole, so that any thread may read it.
     """
 
     def __init__(self, settings: SwitchSettings) -> None:
         self.num_switches = 0
+        self.coherence = Coherence()
         self._settings = settings
         self._tracks: dict[int, _Track] = {}
         self._numbers = count(1)
@@ -73,8 +105,10 @@ class SwitchGuard:
         """
         track = self._tracks.get(track_id)
         if track is None:
-            track = self._tracks[track_id] = _Track(next(self._numbers), embedding)
+            track = self._tracks[track_id] = _Track(next(self._numbers), embedding, embedding)
             return Judgement(track.person_track)
+        self.coherence = self.coherence.including(float(embedding @ track.last))
+        track.last = embedding
         if float(embedding @ track.mean) / float(np.linalg.norm(track.mean)) < self._settings.similarity:
             return self._judge_odd(track, embedding)
         track.num_odd = 0
@@ -88,6 +122,7 @@ class SwitchGuard:
 
     def restart(self) -> list[int]:
         """End all tracks, since what follows is of another space; returns their names. Each goes on under a new one."""
+        self.coherence = Coherence()
         return self.end(list(self._tracks))
 
     def _judge_odd(self, track: _Track, embedding: FloatArray) -> Judgement:

@@ -33,7 +33,8 @@ from edge.errors import SpoolError, UplinkError
 from edge.heartbeat import Heartbeat
 from edge.send_window import SendWindow
 from edge.spool import Spool, SpoolBatch
-from edge.uplink_stream import StreamEnd, StreamEvent, UplinkStream
+from edge.stream import StreamEnd
+from edge.uplink_stream import StreamEvent, UplinkStream
 from protos import ingest_pb2
 from reid.errors import CredentialsError
 from reid.retry import Backoff

@@ -6,6 +6,7 @@
     staging.lock     held by whoever copies a release in and asks for it
     KEY/             a release, whole: copied under another name, verified, made durable, renamed
     KEY.backend.json what `edge.backends.choice` remembers of it
+    updates/         what `edge.releases.updates` knows and downloads
 
 `trainable.safetensors` is not copied: an edge does not train. Of the releases that nobody needs the oldest go, so that
 `keep` are left.
@@ -27,7 +28,7 @@ from pathlib import Path
 import structlog
 from pydantic import Field
 
-from edge.errors import InstallError
+from edge.errors import InstallBusyError, InstallError
 from edge.releases.state import Action, ReleaseState, Request, why_older
 from reid.errors import ConfigError, ReleaseError
 from reid.files import sha256_of, sync_folder, write_folder_atomic, write_json_atomic
@@ -145,37 +146,46 @@ class ReleaseStore:
         (self._folder / _REQUEST_FILE).unlink(missing_ok=True)
         sync_folder(self._folder)
 
-    def ask_to_install(self, source: Path, *, may_be_older: bool = False) -> tuple[Request, Release]:
+    def ask_to_install(
+        self, source: Path, *, may_be_older: bool = False, request_id: str = ""
+    ) -> tuple[Request, Release]:
         """Copy a release in and ask for it; whoever holds the store carries it out.
 
         Args:
             source: A release folder, which is left as it is.
             may_be_older: Than what runs.
+            request_id: For who wants to find it again; a new one by default.
 
         Returns:
             The request; the release in the store.
 
         Raises:
-            InstallError: Another request is under way, it is older than what runs, or the disk cannot take it.
+            InstallBusyError: Another request is under way.
+            InstallError: It is older than what runs, or the disk cannot take it.
             ReleaseError: The folder is no release, altered, or damaged.
         """
         with self._staging():
             if not may_be_older:
                 self._check_newer(source)
             release = self.stage(source)
-            return self._ask("install", release.folder.name, may_be_older=may_be_older), release
+            request = self._ask("install", release.folder.name, may_be_older=may_be_older, request_id=request_id)
+            return request, release
 
-    def ask_to_roll_back(self) -> Request:
+    def ask_to_roll_back(self, *, request_id: str = "") -> Request:
         """Ask for the release before the one that runs, or, during an install, for its end.
 
+        Args:
+            request_id: For who wants to find it again; a new one by default.
+
         Raises:
-            InstallError: There is none, or another request waits.
+            InstallBusyError: Another request waits.
+            InstallError: There is none.
         """
         with self._staging(may_interrupt=True):
             state = self.read_state()
             target = state.confirmed if state.install else self._previous(state)
             assert target is not None  # an install begins with what is confirmed
-            return self._ask("rollback", target)
+            return self._ask("rollback", target, request_id=request_id)
 
     def stage(self, source: Path) -> Release:
         """Copy a release in, verified and durable; nothing is copied if it is there already.
@@ -267,8 +277,9 @@ class ReleaseStore:
             )
         return key
 
-    def _ask(self, action: Action, key: str, *, may_be_older: bool = False) -> Request:
-        request = Request(request_id=uuid.uuid4().hex, action=action, key=key, may_be_older=may_be_older)
+    def _ask(self, action: Action, key: str, *, may_be_older: bool = False, request_id: str = "") -> Request:
+        request_id = request_id or uuid.uuid4().hex
+        request = Request(request_id=request_id, action=action, key=key, may_be_older=may_be_older)
         write_json_atomic(self._folder / _REQUEST_FILE, request.model_dump(mode="json"))
         _log_step("asked", key)
         return request
@@ -280,7 +291,7 @@ class ReleaseStore:
             busy = waiting or (install.request if install and not may_interrupt else None)
             if not is_free or busy:
                 what = f"{busy.action} of {busy.key}" if busy else "another command"
-                raise InstallError(f"busy: {what} is under way; 'osprey-edge release list' shows how it goes")
+                raise InstallBusyError(f"busy: {what} is under way; 'osprey-edge release list' shows how it goes")
             yield
 
     @contextmanager

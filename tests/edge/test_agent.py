@@ -3,16 +3,20 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 from fakes_server import FakeServer
 from fakes_source import LONG_S, Hang
+from makers import make_observation
 from releases import write_tiny_release
 from sequences import write_sequence
 
 from edge.agent import Agent
 from edge.errors import InstallError, SpoolError
 from edge.releases.store import ReleaseStore
+from edge.ring import KeptCrop, NumberedCrop
 from edge.settings import AgentSettings
+from reid.credentials import Credentials, write_credentials
 from reid.errors import DetectorError, ReleaseMismatchError
 from reid.release import MODEL_FILE
 
@@ -50,6 +54,11 @@ def run(settings, stop=None):
         return agent.report()
     finally:
         agent.close()
+
+
+def write_bundle(path, key):
+    facts = {"kind": "edge", "name": "edge1", "server": "127.0.0.1:1", "ends_at_s": 1 << 40, "camids": ("cam1",)}
+    write_credentials(path, Credentials(**facts, ca_pem="", certificate_pem="", key_pem=key))
 
 
 def test_every_frame_of_a_file_ends_as_acknowledged_observations(server, make_settings):
@@ -112,7 +121,52 @@ def test_crops_are_kept_when_asked_for(tmp_path, make_settings):
     assert len(list((tmp_path / "crops" / "cam1").glob("*.jpg"))) == 2
 
 
-@pytest.mark.parametrize("part", ["edge.camera.CameraWorker", "edge.spool_writer.SpoolWriter", "edge.uplink.Uplink"])
+def test_crops_of_what_was_sent_are_kept_for_the_server(tmp_path, server, make_settings):
+    report = run(make_settings())
+    assert report.crops.kept == report.acknowledged
+    assert (report.crops.lost, report.crops.faults) == (0, {})
+    assert (tmp_path / "edge.spool.crops.key").stat().st_mode & 0o077 == 0
+    (rows,) = server.stored.values()
+    agent = Agent(make_settings(cameras={"cam1": "none.mp4"}))
+    assert {seq: agent._ring.find(seq).time_us for seq in rows} == {seq: row.time_us for seq, row in rows.items()}
+    agent.close()
+
+
+@pytest.mark.parametrize(("later_key", "num_kept"), [("mine", 1), ("renewed", 0)])
+def test_a_renewed_bundle_makes_older_crops_unreadable(tmp_path, make_settings, later_key, num_kept):
+    settings = make_settings(bundle=tmp_path / "bundle", ring={"keep_days": 1}, cameras={"cam1": "none.mp4"})
+    for key in ("mine", later_key):
+        write_bundle(settings.bundle, key)
+        agent = Agent(settings)
+        found = agent._ring.find(1)
+        agent._ring.keep([NumberedCrop(1, make_observation(1), np.zeros((256, 128, 3), np.uint8))])
+        agent.close()
+    assert isinstance(found, KeptCrop) == bool(num_kept)
+    assert not (tmp_path / "edge.spool.crops.key").exists()
+
+
+def test_no_crops_are_kept_where_the_operator_wants_none(tmp_path, make_settings):
+    report = run(make_settings(ring={"enabled": False}))
+    assert (report.crops.kept, report.crops.exchange) == (0, "off")
+    assert not list(tmp_path.glob("*.crops*"))
+
+
+def test_a_ring_that_cannot_be_opened_costs_no_observation(tmp_path, make_settings):
+    (tmp_path / "edge.spool.crops").mkdir()
+    report = run(make_settings())
+    assert (report.lost, report.remaining, report.crops.kept) == (0, 0, 0)
+    assert report.crops.lost == report.acknowledged > 4
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "edge.camera.CameraWorker",
+        "edge.spool_writer.SpoolWriter",
+        "edge.uplink.Uplink",
+        "edge.crop_answers.CropAnswers",
+    ],
+)
 def test_unforeseen_end_of_a_thread_ends_the_agent_with_its_reason(monkeypatch, make_settings, part):
     def fail(self, stop):
         raise ZeroDivisionError("a fault of ours")

@@ -12,7 +12,7 @@ from edge.cli import main
 from edge.errors import StatusError
 from edge.metrics import EdgeCollector, MetricsSettings
 from edge.releases.refresh import Phase, RefreshStatus
-from edge.report import AgentReport, CameraReport
+from edge.report import AgentReport, CameraReport, KeptCrops
 from edge.status import Page, read_page, status_view, to_status
 from reid.durations import Durations
 from reid.exposition import Families, exposed
@@ -30,6 +30,10 @@ def make_report(*, frames: int = 100, bytes_sent: int = 5000, duration_s: float 
         faults={}, sent=15, acknowledged=12, rejected=0, remaining=8, bytes_sent=bytes_sent, uplink="streaming",
         problem="", queued=2, backend="onnxruntime", precision="fp32", stage_ms={}, duration_s=duration_s,
         embed_queued=3, batches=BatchCounts(batches=40, joined=10, crops=100),
+        crops=KeptCrops(
+            kept=7, kept_bytes=60_000, expired=5, lost=1, exchange="open", answers={"sent": 4, "expired": 2},
+            bytes_sent=25_000,
+        ),
         refresh=RefreshStatus(phase=Phase.PROBATION, key="tiny-2", num_swaps=3, gap_ms=37.5),
     )  # fmt: skip
 
@@ -76,6 +80,11 @@ def test_batches_say_how_much_is_joined(status):
 
 def test_a_change_of_the_release_is_seen_with_what_it_cost(status):
     assert (status.release_phase, status.release_swaps, status.release_gap_ms) == ("probation", 3, 37.5)
+
+
+def test_kept_crops_and_what_the_server_asked_for_are_seen(status):
+    assert (status.crops_kept, status.crops_kept_bytes, status.crops_expired, status.crops_lost) == (7, 60_000, 5, 1)
+    assert (status.crop_answers, status.crop_bytes_sent) == ({"sent": 4, "expired": 2}, 25_000)
 
 
 def test_a_machine_that_slows_itself_down_is_seen(tmp_path):

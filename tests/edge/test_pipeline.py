@@ -100,6 +100,17 @@ def test_a_new_release_ends_the_tracklets_and_begins_new_ones_of_its_space():
     assert looks == {"s1": 0, "s2": 1}
 
 
+def test_coherence_is_of_the_space_of_the_last_views():
+    bench = Bench(ONE)
+    bench.play(10)
+    assert bench.pipeline.coherence_in("s1").mean == pytest.approx(1.0)
+    assert bench.pipeline.coherence_in("s2").weight == 0
+    bench.engine.release = ReleaseRef("tiny", "2", "s2")
+    bench.play(3, first=10)
+    assert bench.pipeline.coherence_in("s1").weight == 0
+    assert bench.pipeline.coherence_in("s2").weight == 2
+
+
 def test_another_release_of_the_same_space_changes_no_tracklet():
     bench = Bench(ONE)
     bench.play(10)

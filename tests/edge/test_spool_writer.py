@@ -9,6 +9,7 @@ from makers import make_observation
 
 from edge.crops import CropStore
 from edge.outbox import Outbox, Outgoing
+from edge.ring import CropRing, KeptCrop, Missing, RingSettings
 from edge.spool import Spool
 from edge.spool_writer import SpoolWriter
 
@@ -20,7 +21,12 @@ class Desk:
         self.outbox, self.notes = Outbox(), []
         self.spool = Spool(folder / "edge.spool", limit_bytes=1 << 30)
         self.crops = CropStore(folder / "crops", limit_bytes=1 << 20)
-        self.writer = SpoolWriter(self.outbox, self.spool, crops=self.crops, notify=lambda: self.notes.append(1))
+        self.ring = CropRing(
+            folder / "ring", spool_id=self.spool.spool_id, secret=lambda: b"s" * 32, settings=RingSettings()
+        )
+        self.writer = SpoolWriter(
+            self.outbox, self.spool, crops=self.crops, notify=lambda: self.notes.append(1), ring=self.ring
+        )
 
     def put(self, *observations, space="s1", crop=None):
         for observation in observations:
@@ -31,6 +37,7 @@ class Desk:
 def desk(tmp_path):
     desk = Desk(tmp_path)
     yield desk
+    desk.ring.close()
     desk.spool.close()
 
 
@@ -114,3 +121,59 @@ def test_stopping_empties_the_outbox_first(desk):
     desk.put(*(make_observation(i) for i in range(600)))
     desk.writer.run(stop)
     assert desk.spool.depth == 600
+
+
+CROP = np.zeros((256, 128, 3), np.uint8)
+
+
+def test_the_ring_has_the_crops_under_the_numbers_of_their_observations(desk):
+    desk.put(make_observation(1))
+    desk.put(make_observation(2), make_observation(3), crop=CROP)
+    desk.put(make_observation(4), space="s2", crop=CROP)
+    desk.writer.step(timeout_s=0.0)
+    spooled = [row for after in (0, 3) for row in desk.spool.read_batch(after, 9).observations]
+    times_us = {row.seq: row.observation.time_us for row in spooled if row.seq > 1}
+    assert desk.ring.find(1) is Missing.UNKNOWN
+    assert {seq: desk.ring.find(seq).time_us for seq in (2, 3, 4)} == times_us
+    assert desk.writer.times.durations()["ring"].count == 1
+
+
+def test_numbers_stay_right_beside_a_malformed_observation(desk):
+    broken = make_observation(2, embedding=np.full(8, np.nan, np.float32))
+    desk.put(make_observation(1), broken, make_observation(3), crop=CROP)
+    desk.writer.step(timeout_s=0.0)
+    assert [desk.ring.find(seq).time_us for seq in (1, 2)] == [make_observation(number).time_us for number in (1, 3)]
+    assert desk.ring.find(3) is Missing.UNKNOWN
+
+
+def test_what_was_not_spooled_has_no_crop(desk):
+    desk.spool._connection.execute("PRAGMA max_page_count = 1")
+    desk.put(*(make_observation(i) for i in range(200)), crop=CROP)
+    desk.writer.step(timeout_s=0.0)
+    assert (desk.writer.num_lost, desk.ring.status.num_kept) == (200, 0)
+
+
+def test_a_ring_that_fails_costs_no_observation(desk, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(desk.ring, "keep", fail)
+    monkeypatch.setattr(desk.ring, "tidy", fail)
+    desk.put(make_observation(1), crop=CROP)
+    desk.writer.step(timeout_s=0.0)
+    assert (desk.spool.depth, desk.writer.num_lost, desk.writer.faults.counts) == (1, 0, {"ring": 2})
+
+
+def test_while_observations_pile_up_crops_are_left_out(desk, monkeypatch):
+    keep = desk.ring.keep
+
+    def keep_slowly(crops):
+        for number in range(300):
+            desk.put(make_observation(number))
+        return keep(crops)
+
+    monkeypatch.setattr(desk.ring, "keep", keep_slowly)
+    desk.put(*(make_observation(i) for i in range(100)), crop=CROP)
+    desk.writer.step(timeout_s=0.0)
+    assert (desk.ring.status.num_kept, desk.ring.status.num_lost, desk.writer.num_spooled) == (32, 68, 100)
+    assert isinstance(desk.ring.find(32), KeptCrop)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.switches import Judgement, SwitchGuard, SwitchSettings
+from edge.switches import Coherence, Judgement, SwitchGuard, SwitchSettings, mean_coherence
 
 ANNA = np.array([1.0, 0.0, 0.0], dtype=np.float32)
 ANNA_TURNED = np.array([0.8, 0.6, 0.0], dtype=np.float32)
@@ -61,3 +61,38 @@ def test_an_ended_track_is_forgotten_under_the_name_it_had_here(guard: SwitchGua
 def test_splitting_can_be_switched_off() -> None:
     guard = SwitchGuard(SwitchSettings(similarity=-1))
     assert play(guard, ANNA, BERT, -ANNA) == [Judgement(1)] * 3
+
+
+def test_coherence_is_the_mean_cosine_of_neighbouring_views(guard: SwitchGuard) -> None:
+    play(guard, ANNA, ANNA, ANNA_TURNED)
+    play(guard, BERT, BERT, track_id=8)
+    assert guard.coherence.weight == 3
+    assert guard.coherence.mean == pytest.approx((1.0 + 0.8 + 1.0) / 3)
+
+
+def test_coherence_begins_again_with_another_space(guard: SwitchGuard) -> None:
+    play(guard, ANNA, BERT)
+    guard.restart()
+    play(guard, ANNA, ANNA)
+    assert guard.coherence == Coherence(pytest.approx(1.0), 1)
+
+
+def test_coherence_forgets_what_was_long_ago() -> None:
+    coherence = Coherence()
+    for cosine in [0.0] * 1000 + [1.0] * 10_000:
+        coherence = coherence.including(cosine)
+    assert coherence.mean == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "mean"),
+    [
+        ([], 0.0),
+        ([Coherence()], 0.0),
+        ([Coherence(0.5, 29)], 0.0),
+        ([Coherence(0.5, 10), Coherence(0.9, 30), Coherence()], 0.8),
+    ],
+    ids=["none", "unseen", "too few", "by weight"],
+)
+def test_coherence_of_several_cameras_is_weighted(parts: list[Coherence], mean: float) -> None:
+    assert mean_coherence(parts) == pytest.approx(mean)
