@@ -17,6 +17,7 @@ from server.identities import Identities, IdentityChange
 from server.matching.consolidation import ConsolidationSettings, Regrouping, consolidate
 from server.matching.links import Word
 from server.matching.tracklets import MaturitySettings
+from server.spaces import Spaces
 from server.storage.members import SqlMembers
 from server.storage.records import Records
 from server.types import Actor, Tracklet
@@ -56,7 +57,7 @@ class Consolidator:
         submit: Runs something in the writer's thread.
         settings: When and how.
         maturity: How much young tracklets count.
-        threshold: The release's.
+        spaces: Gives the space that is served now, with its threshold.
         clock_us: Microseconds since the Unix epoch.
     """
 
@@ -69,7 +70,7 @@ class Consolidator:
         *,
         settings: ConsolidationSettings,
         maturity: MaturitySettings,
-        threshold: float,
+        spaces: Callable[[], Spaces],
         clock_us: Callable[[], int],
     ) -> None:
         self._identities = identities
@@ -78,7 +79,7 @@ class Consolidator:
         self._submit = submit
         self._settings = settings
         self._maturity = maturity
-        self._threshold = threshold
+        self._spaces = spaces
         self._clock_us = clock_us
         self._turn = asyncio.Lock()
 
@@ -103,8 +104,7 @@ class Consolidator:
             StoppingError: Likewise.
         """
         async with self._turn:
-            tracklets = await asyncio.to_thread(self._read, window_s or self._settings.window_s)
-            regroupings = await asyncio.to_thread(self._cluster, tracklets)
+            tracklets, regroupings = await asyncio.to_thread(self._work_out, window_s or self._settings.window_s)
             outcomes = [await self._submit(partial(self._identities.regroup, item, actor)) for item in regroupings]
         done = [change for change in outcomes if change is not None]
         report = ConsolidationReport(
@@ -116,17 +116,18 @@ class Consolidator:
         logger.info("consolidated", tracklets=report.num_tracklets, moved=report.num_moved, skipped=report.num_skipped)
         return report
 
-    def _read(self, window_s: float) -> list[Tracklet]:
+    def _work_out(self, window_s: float) -> tuple[list[Tracklet], list[Regrouping]]:
+        """The tracklets in the window, all in one space, and what would change."""
+        spaces = self._spaces()
         persons = self._members.find_persons(since_us=self._clock_us() - int(window_s * 1e6))
-        return self._members.read_members(persons)
-
-    def _cluster(self, tracklets: list[Tracklet]) -> list[Regrouping]:
+        tracklets = self._members.read_members(persons, spaces)
         links = self._records.read_links()
-        return consolidate(
+        regroupings = consolidate(
             tracklets,
             [Word(link.one_tracklet_key, link.other_tracklet_key, link.kind == "must") for link in links],
             settings=self._settings,
             maturity=self._maturity,
-            threshold=self._threshold,
+            threshold=spaces.served.threshold,
             next_person_id=1 + max((tracklet.person_id for tracklet in tracklets), default=0),
         )
+        return tracklets, regroupings

@@ -2,78 +2,37 @@
 
 A *step* takes batches of any number of edges and does, in this order: drop repeats, pool, match, commit, update the
 gallery. What a step returns is durable. Records are the truth: when a step fails nothing of it is acknowledged, and
-what memory holds is read again from the records before the next one. One thread calls `step`; `acked_seq` and the
-counters may be read from others.
+what memory holds is read again from the records before the next one. One thread calls `step`; `acked_seq`, `spaces` and
+the counters may be read from others.
+
+Batches are of any space that alignments join to the served one. Records keep embeddings as they came; memory, matching
+and gallery are in the served space. A `SpaceMove` takes them to another.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 
-from reid.embedding import pack_rows
-from reid.types import FloatArray, IntArray, Observation, SpooledObservation
+from reid.alignment import Alignments
+from reid.types import FloatArray, IntArray, Observation
+from server.admission import Admission, Batch
+from server.arrivals import Arrivals
 from server.counts import IngestCounts
-from server.errors import StorageError
 from server.gallery.gallery import NO_HIT, Gallery, Hits
 from server.matching.links import Word
 from server.matching.online import MatchChanges, MatchingSettings, OnlineMatcher, OpenTracklet
 from server.matching.recent import RecentTracklets
-from server.matching.tracklets import growth, new_tracklet
-from server.storage.records import Changes, Link, Rearrangement, Records, StoredObservation
-from server.types import (
-    MAX_CAMERAS,
-    Camera,
-    CameraSpan,
-    PrototypeRef,
-    Spool,
-    SpoolState,
-    Tracklet,
-    TrackletName,
-    person_ids_of,
-)
+from server.matching.tracklets import growth, new_tracklet, pool_native
+from server.space_move import SpaceMove
+from server.spaces import ServedSpace, Spaces
+from server.storage.records import Changes, Link, Rearrangement, Records
+from server.types import CameraSpan, PrototypeRef, Spool, SpoolState, Tracklet, TrackletName, person_ids_of
 
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What one message of an edge came to.
-
-    Attributes:
-        spool: Whose.
-        observations: Valid ones, in order of seq.
-        last_seq: Of the whole message; acknowledged once this batch is durable.
-        rejected_seqs: Of observations that were judged and refused.
-    """
-
-    spool: Spool
-    observations: Sequence[SpooledObservation]
-    last_seq: int
-    rejected_seqs: Sequence[int] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedSpace:
-    """The one space whose embeddings this server takes.
-
-    Attributes:
-        space: Its name.
-        dim: Numbers in an embedding.
-        threshold: Least cosine of one person's tracklets in it.
-    """
-
-    space: str
-    dim: int
-    threshold: float
-
-
-_Arrivals = dict[TrackletName, list[tuple[int, SpooledObservation]]]
-"""New observations by tracklet, each with its spool_key."""
 
 
 class Ingest:
@@ -82,9 +41,10 @@ class Ingest:
     Args:
         records: Where everything is kept.
         gallery: Prototypes of all persons; filled from the records.
-        served: The space of all embeddings that come.
+        served: The space of memory and gallery.
         matching: How identities are decided.
         clock_us: Microseconds since the Unix epoch.
+        alignments: Join other spaces to the served one.
 
     Attributes:
         counts: What the steps came to.
@@ -98,38 +58,49 @@ class Ingest:
         served: ServedSpace,
         matching: MatchingSettings,
         clock_us: Callable[[], int],
+        alignments: Alignments | None = None,
     ) -> None:
         self.counts = IngestCounts()
         self._records = records
         self._gallery = gallery
-        self._served = served
+        self._spaces = Spaces(served, alignments)
+        self._left_out: Counter[str] = Counter()
         self._matching = matching
         self._clock_us = clock_us
         self._memory_us = int(matching.memory_s * 1e6)
-        self._spools: dict[Spool, SpoolState] = {}  # durable states only
         self._is_stale = True
 
     @property
+    def spaces(self) -> Spaces:
+        """The space that memory is in, and those whose embeddings it takes. Any thread may ask."""
+        return self._spaces
+
+    @property
+    def num_left_out(self) -> int:
+        """Stored tracklets that memory does not hold, because nothing joins their spaces to the served one."""
+        return self._left_out.total()
+
+    @property
     def num_persons(self) -> int:
-        """Confirmed persons of the served space."""
+        """Confirmed persons of the known spaces."""
         return self._matcher.persons.num_confirmed
 
     @property
     def num_provisional(self) -> int:
-        """Provisional persons of the served space; in the midst of a step, about as many."""
+        """Provisional persons of the known spaces; in the midst of a step, about as many."""
         return max(0, self._matcher.persons.num_persons - self._matcher.persons.num_confirmed)
 
     def is_confirmed(self, person_id: int) -> bool:
-        """True for a person of the served space who is not provisional. Any thread may ask."""
+        """True for a person of the known spaces who is not provisional. Any thread may ask."""
         return self._matcher.persons.is_confirmed(person_id)
 
     def spools(self) -> dict[Spool, SpoolState]:
         """How far every spool is durable."""
-        return dict(self._spools)
+        return dict(self._admission.spools)
 
     def acked_seq(self, spool: Spool) -> int:
         """Highest sequence number of a spool that is durable; 0 when there is none."""
-        state = self._spools.get(spool)
+        state = self._admission.spools.get(spool)
         return state.acked_seq if state else 0
 
     def restore(self) -> None:
@@ -139,18 +110,16 @@ class Ingest:
             StorageError: They cannot be read.
         """
         directory = self._records.read_directory()
-        self._spools = dict(directory.spools)
-        self._next_spool_key = 1 + max((state.spool_key for state in self._spools.values()), default=0)
-        self._camera_keys = {camera: key for key, camera in directory.cameras.items()}
-        self._next_camera_key = 1 + max(directory.cameras, default=0)
+        self._admission = Admission(directory)
         self._next_tracklet_key = directory.next_tracklet_key
         self._recent = RecentTracklets()
         matcher = OnlineMatcher(
-            self._matching, threshold=self._served.threshold, next_person_id=directory.next_person_id
+            self._matching, threshold=self._spaces.served.threshold, next_person_id=directory.next_person_id
         )
         matcher.persons.links.replace(_words(self._records.read_links()))
         recent_from_us = self._clock_us() - self._memory_us
-        for tracklet in self._records.iter_tracklets(self._served.space):
+        left_out: Counter[str] = Counter()
+        for tracklet in self._records.iter_tracklets(self._spaces, left_out=left_out):
             is_recent = tracklet.updated_us >= recent_from_us
             matcher.persons.load(tracklet, is_recent=is_recent)
             if is_recent:
@@ -162,6 +131,7 @@ class Ingest:
         prototypes, _ = matcher.persons.take_changed()
         self._gallery.replace(*self._to_vectors(prototypes))
         self._is_stale = False
+        self._note_left_out(left_out)
         logger.info("restored", persons=self._matcher.persons.num_persons, prototypes=len(prototypes))
 
     def step(self, batches: Sequence[Batch]) -> list[int]:
@@ -176,15 +146,15 @@ class Ingest:
         if self._is_stale:
             self.restore()
         self._is_stale = True  # until the step is whole: whatever breaks it, memory is read anew
-        changes = Changes(space=self._served.space, time_us=self._clock_us())
-        duplicates, rejected, arrivals = self._admit(batches, changes)
-        match = self._match(self._resolve(arrivals, changes))
-        self._collect(match, arrivals, changes)
+        changes = Changes(time_us=self._clock_us())
+        admitted = self._admission.admit(batches, changes)
+        match = self._match(self._resolve(admitted.arrivals, changes))
+        self._collect(match, admitted.arrivals, changes)
         with self.counts.commit.measure():
             self._records.commit(changes)
         self._apply(changes, match)
-        self.counts.duplicates.update(duplicates)
-        self.counts.rejected.update(rejected)
+        self.counts.duplicates.update(admitted.duplicates)
+        self.counts.rejected.update(admitted.rejected)
         self._count(changes, match)
         self._is_stale = False
         return [self.acked_seq(batch.spool) for batch in batches]
@@ -244,42 +214,71 @@ class Ingest:
         self._show_prototypes(*self._matcher.persons.take_changed())
         self._is_stale = False
 
-    def _admit(self, batches: Sequence[Batch], changes: Changes) -> tuple[Counter[str], Counter[str], _Arrivals]:
-        """Drop repeats and move the spools on. Returns repeats and refused ones by edge_id, and what is new."""
-        duplicates: Counter[str] = Counter()
-        rejected: Counter[str] = Counter()
-        arrivals: _Arrivals = {}
-        for batch in batches:
-            state = self._spool_state(batch.spool, changes)
-            fresh = [spooled for spooled in batch.observations if spooled.seq > state.acked_seq]
-            duplicates[batch.spool.edge_id] += len(batch.observations) - len(fresh)
-            rejected[batch.spool.edge_id] += sum(seq > state.acked_seq for seq in batch.rejected_seqs)
-            keys: dict[str, int] = {}
-            for spooled in fresh:
-                camid = spooled.observation.camid
-                if camid not in keys:
-                    keys[camid] = self._camera_key(Camera(batch.spool.edge_id, camid), changes)
-                name = TrackletName(keys[camid], spooled.observation.tracklet_id)
-                arrivals.setdefault(name, []).append((state.spool_key, spooled))
-            spools = changes.changed_spools if batch.spool in self._spools else changes.new_spools
-            spools[batch.spool] = replace(
-                state,
-                acked_seq=max(state.acked_seq, batch.last_seq),
-                num_observations=state.num_observations + len(fresh),
-                last_seen_us=changes.time_us,
-            )
-        return duplicates, rejected, arrivals
+    def know(self, alignments: Alignments) -> None:
+        """Take embeddings of more spaces from now on; memory takes up at the next step what they join to it."""
+        self._spaces = Spaces(self._spaces.served, alignments)
+        if any(self._spaces.knows(space) for space in self._left_out):
+            self._is_stale = True
 
-    def _resolve(self, arrivals: _Arrivals, changes: Changes) -> list[tuple[Tracklet, list[Observation]]]:
-        """Find or make the tracklets that observations belong to."""
+    def begin_move(self, served: ServedSpace, gallery: Gallery) -> SpaceMove:
+        """Begin to move to another space: `prepare` the move in any thread, meanwhile steps may go on.
+
+        Args:
+            served: A known space, with the threshold of its release.
+            gallery: An empty one, which the move fills.
+
+        Raises:
+            StorageError: Memory had to be read anew, and could not.
+        """
+        if self._is_stale:
+            self.restore()
+        after = Spaces(served, self._spaces.alignments)
+        persons = self._matcher.persons
+        return SpaceMove(persons, self._recent, self._records, gallery, before=self._spaces, after=after)
+
+    def finish_move(self, move: SpaceMove, remember: Callable[[], None]) -> None:
+        """Be in the space that a prepared move leads to, with everything that came since it was begun.
+
+        Args:
+            move: Nothing else has moved since.
+            remember: Makes it durable which space is served.
+
+        Raises:
+            StorageError: It was not made durable, and nothing has moved; or the gallery cannot be reached, and memory
+                is read anew in the new space.
+        """
+        if self._is_stale:
+            self.restore()
+        move.catch_up(self._matcher.persons)
+        remember()
+        self._is_stale = True
+        self._spaces, self._gallery = Spaces(move.after.served, self._spaces.alignments), move.gallery
+        move.carry_out(self._matcher.persons, self._recent)
+        self._matcher.threshold = self._spaces.served.threshold
+        self._is_stale = False
+        logger.info("moved", space=self._spaces.space, persons=self._matcher.persons.num_persons)
+
+    def _note_left_out(self, left_out: Counter[str]) -> None:
+        if left_out and left_out != self._left_out:
+            logger.warning(
+                "tracklets are left out of memory: no alignment joins their spaces to the served one",
+                tracklets=left_out.total(),
+                spaces=", ".join(sorted(left_out)),
+                served=self._spaces.space,
+            )
+        self._left_out = left_out
+
+    def _resolve(self, arrivals: Arrivals, changes: Changes) -> list[tuple[Tracklet, list[Observation]]]:
+        """Find or make the tracklets that observations belong to; these in the served space."""
         unknown = [
             name for name in arrivals if self._recent.get(name) is None and name.camera_key not in changes.new_cameras
         ]
-        self._recall(self._records.find_tracklets(unknown, self._served.space))
+        self._recall(self._records.find_tracklets(unknown, self._spaces))
         resolved: list[tuple[Tracklet, list[Observation]]] = []
-        for name, items in arrivals.items():
-            observations = [spooled.observation for _, spooled in items]
+        for name, observations in arrivals.brought(self._spaces).items():
             tracklet = self._recent.get(name) or self._make_tracklet(name, observations[0], changes)
+            if tracklet.native_sum is not None:
+                pool_native(tracklet, arrivals.native(name))
             tracklet.updated_us = changes.time_us
             self._recent.keep(tracklet)
             resolved.append((tracklet, observations))
@@ -297,10 +296,11 @@ class Ingest:
         """Take back whatever shows somebody in these cameras at these moments: matching must see it."""
         late = [span for span in spans if self._recent.may_lack(span)]
         if late:
-            self._recall(self._records.find_overlapping(late, self._served.space))
+            self._recall(self._records.find_overlapping(late, self._spaces))
 
     def _make_tracklet(self, name: TrackletName, first: Observation, changes: Changes) -> Tracklet:
-        tracklet = new_tracklet(name, first, tracklet_key=self._next_tracklet_key)
+        is_native = name.space == self._spaces.space
+        tracklet = new_tracklet(name, first, tracklet_key=self._next_tracklet_key, is_native=is_native)
         self._next_tracklet_key += 1
         changes.new_tracklets.append(tracklet)
         return tracklet
@@ -323,28 +323,18 @@ class Ingest:
             found[query][person_id] = None
         return found
 
-    def _collect(self, match: MatchChanges, arrivals: _Arrivals, changes: Changes) -> None:
+    def _collect(self, match: MatchChanges, arrivals: Arrivals, changes: Changes) -> None:
         """Bring everything that changed into one transaction."""
         made = {tracklet.tracklet_key for tracklet in changes.new_tracklets}
         changes.changed_tracklets = [t for key, t in match.tracklets.items() if key not in made]
         changes.new_persons = match.new_persons
         changes.confirmed_persons = match.confirmed_persons
         changes.folded_persons = match.folded_persons
-        rows: list[tuple[int, int, int, Observation]] = []
-        for name, items in arrivals.items():
-            tracklet = self._recent.get(name)
-            assert tracklet is not None
-            rows += [(spool_key, seq, tracklet.tracklet_key, observation) for spool_key, (seq, observation) in items]
-        contents = pack_rows([observation.embedding for *_, observation in rows])
-        for (spool_key, seq, key, seen), content in zip(rows, contents, strict=True):
-            changes.observations.append(
-                StoredObservation(spool_key, seq, key, seen.time_us, *seen.box, seen.quality, content)
-            )
+        changes.observations = arrivals.rows([self._recent[name].tracklet_key for name in arrivals])
 
     def _apply(self, changes: Changes, match: MatchChanges) -> None:
         """After the commit: let others see it, and forget what is old."""
-        self._spools.update(changes.new_spools)
-        self._spools.update(changes.changed_spools)
+        self._admission.apply(changes)
         self._show_prototypes(match.prototypes, match.gone_prototypes)
         for tracklet in self._recent.expire(before_us=changes.time_us - self._memory_us):
             self._matcher.persons.forget(tracklet)
@@ -360,30 +350,12 @@ class Ingest:
         self.counts.confirmed_persons += len(match.confirmed_persons)
         self.counts.folds += len(match.folded_persons)
 
-    def _spool_state(self, spool: Spool, changes: Changes) -> SpoolState:
-        state = changes.new_spools.get(spool) or changes.changed_spools.get(spool) or self._spools.get(spool)
-        if state is None:
-            state = SpoolState(spool_key=self._next_spool_key)
-            self._next_spool_key += 1
-        return state
-
-    def _camera_key(self, camera: Camera, changes: Changes) -> int:
-        key = self._camera_keys.get(camera)
-        if key is None:
-            key = self._next_camera_key
-            if key >= MAX_CAMERAS:
-                raise StorageError(f"camera {camera}: records hold {MAX_CAMERAS - 1} cameras, the most there can be")
-            self._next_camera_key += 1
-            self._camera_keys[camera] = key
-            changes.new_cameras[key] = camera
-        return key
-
     def _to_vectors(self, prototypes: Mapping[PrototypeRef, FloatArray]) -> tuple[IntArray, FloatArray, IntArray]:
         """Keys, vectors and spans, as the gallery takes them."""
         keys_N = np.array([ref.prototype_key for ref in prototypes], dtype=np.int64)
         spans = [self._matcher.persons.span(ref) for ref in prototypes]
         vectors = list(prototypes.values())
-        vectors_ND = np.stack(vectors) if vectors else np.empty((0, self._served.dim), dtype=np.float32)
+        vectors_ND = np.stack(vectors) if vectors else np.empty((0, self._spaces.served.dim), dtype=np.float32)
         return keys_N, vectors_ND, np.array(spans, dtype=np.int64).reshape(len(spans), 3)
 
 

@@ -1,8 +1,8 @@
 """Retention: deletes what is older than operators want to keep, a little at a time, between the writer's steps.
 
 The age of a tracklet counts from when it was last added to, by the server's clock: an edge's clock may say anything.
-Views (embeddings of single observations) and records (whole tracklets, with times, boxes and pooled embedding) have an
-age each. Crops never leave the edges, and age there.
+Views (embeddings of single observations), records (whole tracklets, with times, boxes and pooled embedding) and the
+crops that edges were asked for have an age each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from reid.settings import Settings
 from server.errors import StoppingError, StorageError
+from server.spaces import Spaces
 from server.storage.records import Records
 from server.types import Tracklet
 
@@ -30,6 +31,8 @@ class RetentionSettings(Settings):
     """Embeddings of single observations are deleted after so many days; 0 keeps them as long as their records."""
     records_days: float = Field(default=0.0, ge=0)
     """Tracklets are deleted whole after so many days, and with the last of them a person's name; 0 for never."""
+    crops_days: float = Field(default=30.0, ge=0)
+    """Crops are deleted so many days after they came, and with their tracklets; 0 keeps them as long as these."""
     interval_s: float = Field(default=60.0, gt=0)
     """How often to look."""
     step_tracklets: int = Field(default=100, ge=1)
@@ -42,8 +45,8 @@ class Retention:
     Args:
         records: Where it lies.
         settings: How old is too old.
-        space: Space of the tracklets that memory holds.
-        let_go: Told, in the thread that calls `step`, which tracklets of that space are gone.
+        spaces: Gives what memory knows now.
+        let_go: Told, in the thread that calls `step`, which of the tracklets that memory knows are gone.
         clock_us: Microseconds since the Unix epoch.
     """
 
@@ -52,13 +55,13 @@ class Retention:
         records: Records,
         settings: RetentionSettings,
         *,
-        space: str,
+        spaces: Callable[[], Spaces],
         let_go: Callable[[Iterable[Tracklet]], None],
         clock_us: Callable[[], int],
     ) -> None:
         self._records = records
         self._settings = settings
-        self._space = space
+        self._spaces = spaces
         self._let_go = let_go
         self._clock_us = clock_us
 
@@ -73,13 +76,16 @@ class Retention:
         """
         now_us, limit = self._clock_us(), self._settings.step_tracklets
         before_us = cutoff_us(self._settings.records_days, now_us)
-        deletion = self._records.delete_tracklets(before_us=before_us, limit=limit)
-        self._let_go(deletion.by_space.get(self._space, ()))
-        if num_tracklets := len(deletion.tracklets):
+        deletion = self._records.delete_tracklets(spaces=self._spaces(), before_us=before_us, limit=limit)
+        self._let_go(deletion.tracklets)
+        if num_tracklets := deletion.num_tracklets:
             logger.info("aged out", tracklets=num_tracklets, observations=deletion.num_observations)
             return num_tracklets == limit
         before_us = cutoff_us(self._settings.views_days, now_us)
-        return self._records.delete_views(before_us=before_us, limit=limit) == limit
+        num_views = self._records.delete_views(before_us=before_us, limit=limit)
+        before_us = cutoff_us(self._settings.crops_days, now_us)
+        num_crops = self._records.delete_crops(before_us=before_us, limit=limit)
+        return limit in (num_views, num_crops)
 
     async def run(self, submit: Callable[[Callable[[], bool]], Awaitable[bool]]) -> None:
         """Delete what is too old, for ever.
@@ -87,7 +93,8 @@ class Retention:
         Args:
             submit: Runs a step in the writer's thread, as `Writer.submit_operation` does.
         """
-        while self._settings.views_days or self._settings.records_days:
+        settings = self._settings
+        while settings.views_days or settings.records_days or settings.crops_days:
             try:
                 while await submit(self.step):
                     pass
@@ -95,7 +102,7 @@ class Retention:
                 return
             except StorageError as error:
                 logger.warning("nothing aged out", error=str(error))
-            await asyncio.sleep(self._settings.interval_s)
+            await asyncio.sleep(settings.interval_s)
 
 
 def cutoff_us(days: float, now_us: int) -> int:

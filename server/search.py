@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 
-from reid.embedder import Embedder
 from reid.embedding import unpack
 from reid.preprocess import decode_image, resize_crop
 from reid.types import FloatArray
+from server.errors import GalleryError
 from server.gallery.gallery import NO_HIT, Gallery
+from server.served import Served, Serving
+from server.spaces import Spaces
 from server.types import EVERYTHING, PrototypeRef, Scope, Views
 
 _PROTOTYPES_PER_PERSON = 4
@@ -30,8 +33,14 @@ _LEAST_CANDIDATES = 100
 _MOST_READ = 1000
 """Persons whose views are read in one go."""
 
-ReadViews = Callable[[Sequence[int], Scope], Views]
-"""Gives the best views of some persons within a scope."""
+
+class ReadViews(Protocol):
+    """Gives the best views of some persons within a scope."""
+
+    def __call__(self, person_ids: Sequence[int], scope: Scope, *, spaces: Spaces) -> Views:
+        """In the space that is served."""
+
+
 IsConfirmed = Callable[[int], bool]
 """Tells whether a person is not provisional."""
 _Found = tuple[PrototypeRef, float]
@@ -41,15 +50,13 @@ class PersonSearch:
     """Finds persons by their prototypes and views.
 
     Args:
-        gallery: Prototypes of all persons.
-        embedder: Of the release whose space the gallery holds.
-        read_views: Views of persons in that space.
+        served: Gallery and network; both of one release, and exchanged together.
+        read_views: Views of persons.
         is_confirmed: Who is not provisional.
     """
 
-    def __init__(self, gallery: Gallery, embedder: Embedder, read_views: ReadViews, is_confirmed: IsConfirmed) -> None:
-        self._gallery = gallery
-        self._embedder = embedder
+    def __init__(self, served: Served, read_views: ReadViews, is_confirmed: IsConfirmed) -> None:
+        self._served = served
         self._read_views = read_views
         self._is_confirmed = is_confirmed
         self._embedder_lock = Lock()
@@ -73,9 +80,12 @@ class PersonSearch:
             EmbeddingError: The network has no answer for it.
         """
         crop = resize_crop(decode_image(image, name="the probe image"))
-        with self._embedder_lock:
-            embedding = self._embedder.embed(crop[np.newaxis])[0]
-        return self._nearest(embedding, top, scope, with_provisional)
+
+        def embedded(now: Serving) -> FloatArray:
+            with self._embedder_lock:
+                return np.asarray(now.embedder.embed(crop[np.newaxis])[0])
+
+        return self._nearest(embedded, top, scope, with_provisional)
 
     def by_embedding(
         self, content: bytes, *, top: int, scope: Scope = EVERYTHING, with_provisional: bool = False
@@ -85,23 +95,39 @@ class PersonSearch:
         Raises:
             EmbeddingError: Wrong number of bytes, not finite, or not of unit norm.
         """
-        return self._nearest(unpack(content, dim=self._embedder.dim), top, scope, with_provisional)
+        return self._nearest(lambda now: unpack(content, dim=now.embedder.dim), top, scope, with_provisional)
 
-    def _nearest(self, embedding: FloatArray, top: int, scope: Scope, with_provisional: bool) -> list[_Found]:
+    def _nearest(
+        self, embedded: Callable[[Serving], FloatArray], top: int, scope: Scope, with_provisional: bool
+    ) -> list[_Found]:
+        """All in the space of one release; anew if that is no longer served, and its gallery gone."""
+        now = self._served.now
+        try:
+            return self._nearest_in(now, embedded(now), top, scope, with_provisional)
+        except GalleryError:
+            if self._served.now.gallery is now.gallery:
+                raise
+        return self._nearest(embedded, top, scope, with_provisional)
+
+    def _nearest_in(
+        self, now: Serving, embedding: FloatArray, top: int, scope: Scope, with_provisional: bool
+    ) -> list[_Found]:
         best: dict[int, _Found] = {}
-        for candidates in self._candidates(embedding, max(top, _LEAST_CANDIDATES), scope):
+        for candidates in _candidates(now.gallery, embedding, max(top, _LEAST_CANDIDATES), scope):
             wanted = {key: it for key, it in candidates.items() if with_provisional or self._is_confirmed(key)}
-            best.update(self._by_views(embedding, wanted, scope))
+            best.update(self._by_views(now, embedding, wanted, scope))
             if len(best) >= top:
                 break
         return sorted(best.values(), key=lambda found: -found[1])[:top]
 
-    def _by_views(self, embedding: FloatArray, candidates: dict[int, _Found], scope: Scope) -> dict[int, _Found]:
+    def _by_views(
+        self, now: Serving, embedding: FloatArray, candidates: dict[int, _Found], scope: Scope
+    ) -> dict[int, _Found]:
         """Each candidate with the nearest view; one without a view keeps the prototype, if that is sure to count."""
         best = dict(candidates) if scope.is_everything else {}
         persons = list(candidates)
         for first in range(0, len(persons), _MOST_READ):
-            views = self._read_views(persons[first : first + _MOST_READ], scope)
+            views = self._read_views(persons[first : first + _MOST_READ], scope, spaces=now.spaces)
             if len(views.person_ids) == 0:
                 continue
             similarities = views.embeddings @ embedding
@@ -111,23 +137,24 @@ class PersonSearch:
                 best[ref.person_id] = ref, float(similarities[row])
         return best
 
-    def _candidates(self, embedding: FloatArray, num_persons: int, scope: Scope) -> Iterator[dict[int, _Found]]:
-        """The persons with the nearest prototypes in the scope, then those that follow, until there are no more."""
-        num_prototypes = num_persons * _PROTOTYPES_PER_PERSON
-        seen: set[int] = set()
-        while True:
-            hits = self._gallery.search(embedding[np.newaxis], top=num_prototypes, scope=scope)
-            best: dict[int, _Found] = {}
-            for key, similarity in zip(hits.keys_QK[0].tolist(), hits.similarities_QK[0].tolist(), strict=True):
-                if key != NO_HIT:
-                    ref = PrototypeRef.from_key(key)
-                    best.setdefault(ref.person_id, (ref, similarity))
-            is_all = num_prototypes >= len(self._gallery) or NO_HIT in hits.keys_QK
-            if len(best) >= num_persons or is_all:
-                fresh = [person_id for person_id in best if person_id not in seen]
-                yield {person_id: best[person_id] for person_id in fresh[:num_persons]}
-                seen.update(fresh[:num_persons])
-                if is_all and len(seen) == len(best):
-                    return
-                num_persons *= 4
-            num_prototypes *= 4
+
+def _candidates(gallery: Gallery, embedding: FloatArray, num_persons: int, scope: Scope) -> Iterator[dict[int, _Found]]:
+    """The persons with the nearest prototypes in the scope, then those that follow, until there are no more."""
+    num_prototypes = num_persons * _PROTOTYPES_PER_PERSON
+    seen: set[int] = set()
+    while True:
+        hits = gallery.search(embedding[np.newaxis], top=num_prototypes, scope=scope)
+        best: dict[int, _Found] = {}
+        for key, similarity in zip(hits.keys_QK[0].tolist(), hits.similarities_QK[0].tolist(), strict=True):
+            if key != NO_HIT:
+                ref = PrototypeRef.from_key(key)
+                best.setdefault(ref.person_id, (ref, similarity))
+        is_all = num_prototypes >= len(gallery) or NO_HIT in hits.keys_QK
+        if len(best) >= num_persons or is_all:
+            fresh = [person_id for person_id in best if person_id not in seen]
+            yield {person_id: best[person_id] for person_id in fresh[:num_persons]}
+            seen.update(fresh[:num_persons])
+            if is_all and len(seen) == len(best):
+                return
+            num_persons *= 4
+        num_prototypes *= 4

@@ -45,11 +45,22 @@ class Spool(NamedTuple):
     spool_id: str
 
 
+class CropName(NamedTuple):
+    """Names a crop within the server: by the observation that it shows."""
+
+    spool_key: int
+    seq: int
+
+
 class TrackletName(NamedTuple):
-    """Names a tracklet within the server: what its edge called it, and where."""
+    """Names a tracklet within the server: what its edge called it, where, and in what space it was embedded.
+
+    An edge begins new tracklets when it changes its release; one that does not has two of one number.
+    """
 
     camera_key: int
     tracklet_id: int
+    space: str
 
 
 class CameraSpan(NamedTuple):
@@ -115,11 +126,15 @@ class Tracklet:
         tracklet_key: Key of the row; rises in the order in which tracklets were first seen.
         camera_key: Its camera.
         tracklet_id: The edge's name for it.
+        space: Of all embeddings that came of it.
         start_us: Time of its first observation.
         end_us: Time of its last observation so far.
         num_observations: How many were pooled.
         weight: Sum of their weights.
-        embedding_sum: (D,) float32, weighted sum of their embeddings.
+        embedding_sum: (D,) float32, weighted sum of their embeddings, brought into the space that memory is in.
+        native_sum: The same sum in its own space, as records keep it; None if that is the one that memory is in.
+        mean: (D,) float32, unit norm: where it was embedded again from its crops by the release that memory is in. Then
+            `embedding_sum` is this mean times the weight. None for all others.
         person_id: Who it is, or `NO_PERSON`.
         is_closed: The edge said that it has ended.
         updated_us: When its latest observation was stored, server's clock.
@@ -128,19 +143,22 @@ class Tracklet:
     tracklet_key: int
     camera_key: int
     tracklet_id: int
+    space: str
     start_us: int
     end_us: int
     num_observations: int
     weight: float
     embedding_sum: FloatArray
+    native_sum: FloatArray | None = None
+    mean: FloatArray | None = None
     person_id: int = NO_PERSON
     is_closed: bool = False
     updated_us: int = 0
 
     @property
     def name(self) -> TrackletName:
-        """What its edge called it, and where."""
-        return TrackletName(self.camera_key, self.tracklet_id)
+        """What its edge called it, where, and in what space."""
+        return TrackletName(self.camera_key, self.tracklet_id, self.space)
 
     @property
     def span(self) -> CameraSpan:

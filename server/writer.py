@@ -23,10 +23,11 @@ import structlog
 from pydantic import Field
 
 from reid.settings import Settings
+from server.admission import Batch
 from server.counts import WriterCounts
 from server.errors import StoppingError, StorageError
 from server.fair_queue import FairQueue, StepLimit
-from server.ingest import Batch, Ingest
+from server.ingest import Ingest
 
 logger = structlog.get_logger(__name__)
 

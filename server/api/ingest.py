@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import grpc
@@ -22,10 +22,11 @@ from server.api.errors import answering
 from server.api.session import Session
 from server.counts import StreamCounts
 from server.errors import ProtocolError, StoppingError, StreamReplacedError, WindowError
-from server.ingest import Ingest, ServedSpace
+from server.ingest import Ingest
 from server.security.callers import Caller, current_caller
 from server.security.rates import EdgeRates
 from server.settings import StreamSettings
+from server.spaces import Spaces
 from server.writer import Feed, Writer
 
 logger = structlog.get_logger(__name__)
@@ -173,18 +174,20 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     Args:
         ingest: Asked only what is durable.
         writer: Stores batches.
-        served: The space of this server.
+        spaces: Gives what the server knows now.
         settings: Limits of one stream.
 
     Attributes:
         counts: What the streams brought.
     """
 
-    def __init__(self, ingest: Ingest, writer: Writer, *, served: ServedSpace, settings: StreamSettings) -> None:
+    def __init__(
+        self, ingest: Ingest, writer: Writer, *, spaces: Callable[[], Spaces], settings: StreamSettings
+    ) -> None:
         self.counts = StreamCounts()
         self._ingest = ingest
         self._writer = writer
-        self._served = served
+        self._spaces = spaces
         self._settings = settings
         self._rates = EdgeRates(rate_hz=settings.max_observations_per_s, burst=settings.burst_observations)
         self._streams: dict[str, EdgeStream] = {}
@@ -235,7 +238,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise _stopping()
         session = Session(
             hello,
-            served=self._served,
+            spaces=self._spaces,
             settings=self._settings,
             former_offset_us=self._former_offset_us,
         )

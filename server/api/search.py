@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from protos import search_pb2, search_pb2_grpc
-from reid.types import PROTOCOL_VERSION, ReleaseRef
+from reid.types import PROTOCOL_VERSION
 from server.api.audit_trail import AuditTrail
 from server.api.errors import answering
 from server.api.messages import (
@@ -30,6 +30,7 @@ from server.errors import ProtocolError
 from server.ingest import Ingest
 from server.moments import moment
 from server.search import PersonSearch
+from server.served import Served
 from server.storage.records import Summaries
 from server.types import EVERYTHING, NO_PERSON, EdgeSummary, PrototypeRef, Scope, TrackletSummary
 
@@ -52,8 +53,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         ingest: Asked for its counters.
         trail: Notes who asked.
         connected_camids: The edges connected now, and their cameras.
-        release: What this server runs.
-        threshold: Cosine from which a match is called one.
+        served: The release, with the cosine from which a match is called one.
         started_at_us: When the server started.
     """
 
@@ -65,8 +65,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         trail: AuditTrail,
         *,
         connected_camids: Callable[[], dict[str, tuple[str, ...]]],
-        release: ReleaseRef,
-        threshold: float,
+        served: Served,
         started_at_us: int,
     ) -> None:
         self._summaries = summaries
@@ -74,8 +73,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self._ingest = ingest
         self._trail = trail
         self._connected_camids = connected_camids
-        self._release = release
-        self._threshold = threshold
+        self._served = served
         self._started_at_us = started_at_us
         self._picture_turns = asyncio.Semaphore(_MOST_PICTURES)
 
@@ -131,7 +129,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             totals, edges = await asyncio.to_thread(lambda: (self._summaries.totals(), self._summaries.list_edges()))
             status = ServerStatus(
                 protocol_version=PROTOCOL_VERSION,
-                release=self._release,
+                release=self._served.now.release.ref,
                 totals=totals,
                 num_duplicates=self._ingest.counts.num_duplicates,
                 num_rejected=self._ingest.counts.num_rejected,
@@ -163,6 +161,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         return Scope(camera_keys=camera_keys, start_us=request.span.start_us, end_us=request.span.end_us)
 
     def _to_matches(self, found: Sequence[tuple[PrototypeRef, float]]) -> list[PersonMatch]:
+        threshold = self._served.now.threshold
         people = self._summaries.get_persons([ref.person_id for ref, _ in found])
         camids = self._summaries.get_camids([ref.camera_key for ref, _ in found])
         return [
@@ -170,7 +169,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
                 person=people[ref.person_id],
                 similarity=similarity,
                 camid=camids[ref.camera_key],
-                is_match=similarity >= self._threshold,
+                is_match=similarity >= threshold,
             )
             for ref, similarity in found
             if ref.person_id in people  # folded since the gallery was searched

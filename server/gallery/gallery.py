@@ -82,5 +82,8 @@ class Gallery(Protocol):
             GalleryError: The index cannot be reached.
         """
 
+    def drop(self) -> None:
+        """Delete the vectors wherever they lie, and close; nobody searches here any more."""
+
     def close(self) -> None:
         """Let go of connections; safe to call twice."""

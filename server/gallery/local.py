@@ -89,6 +89,9 @@ class LocalGallery:
             chosen: BoolArray = scope.covers(self._spans[: len(self._rows)])
             return self._search(queries, top, only_rows(chosen), int(chosen.sum()))
 
+    def drop(self) -> None:
+        """See `Gallery.drop`."""
+
     def close(self) -> None:
         """See `Gallery.close`."""
 

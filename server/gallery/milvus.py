@@ -131,6 +131,15 @@ class MilvusGallery:
         with self._lock:
             self._client.flush(self._collection)
 
+    @_explained
+    def drop(self) -> None:
+        """See `Gallery.drop`."""
+        with self._lock:
+            if not self._is_closed:
+                self._client.drop_alias(self._alias)
+                self._client.drop_collection(self._collection)
+        self.close()
+
     def close(self) -> None:
         """See `Gallery.close`."""
         if not self._is_closed:

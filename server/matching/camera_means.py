@@ -74,6 +74,13 @@ class CameraMeans:
             for key, seen in cameras.items()
         }
 
+    def turn(self, matrix: FloatArray) -> None:
+        """Be in another space, where rows of this one times `matrix` (D, D) lie."""
+        for seen in self._seen.values():
+            seen.vector_sum = seen.vector_sum @ matrix
+        self._offsets = {key: offset @ matrix for key, offset in self._offsets.items()}
+        self.version += 1
+
     def offset(self, camera_key: int) -> FloatArray | float:
         """What to take from a unit embedding of a camera: (D,) float32, or 0 while nothing is known."""
         return self._offsets.get(camera_key, 0.0)

@@ -109,13 +109,14 @@ class OnlineMatcher:
 
     Attributes:
         persons: All of them.
+        threshold: As given; set it when the persons are moved to the space of another release.
         next_person_id: Larger than every person_id used so far.
     """
 
     def __init__(self, settings: MatchingSettings, *, threshold: float, next_person_id: int) -> None:
         self.persons = PersonBook(settings.maturity, camera_prior=settings.camera_prior)
+        self.threshold = threshold
         self._settings = settings
-        self._threshold = threshold
         self.next_person_id = next_person_id
         self._touched: dict[int, Tracklet] = {}
         self._transitions = NOTHING_LEARNED
@@ -172,7 +173,7 @@ class OnlineMatcher:
 
     def _open(self, tracklet: Tracklet, home: int) -> OpenTracklet:
         slack = self._settings.slack * self.persons.camera_means.trust(tracklet.camera_key)
-        threshold = self._threshold - slack * (1.0 - self._threshold)
+        threshold = self.threshold - slack * (1.0 - self.threshold)
         return OpenTracklet(tracklet, home, mean_embedding(tracklet), self.persons.comparable(tracklet), threshold)
 
     def _learn(self) -> None:
@@ -190,7 +191,7 @@ class OnlineMatcher:
             [self.persons.comparable(tracklet) for tracklet in latest],
             settings=settings,
             maturity=self._settings.maturity,
-            threshold=self._threshold,
+            threshold=self.threshold,
         )
 
     def _is_undecided(self, tracklet: Tracklet) -> bool:

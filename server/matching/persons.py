@@ -12,7 +12,7 @@ provisional person only if both together show somebody clearly: poor crops do no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,6 +90,7 @@ class PersonBook:
         self._confirmed: set[int] = set()
         self._seen: set[int] = set()  # provisional when their tracklets changed; `take_confirmed` judges them
         self._changed: set[PrototypeRef] = set()
+        self._watched: set[PrototypeRef] | None = None
 
     def __contains__(self, person_id: int) -> bool:
         """True for a person with at least one tracklet."""
@@ -169,11 +170,11 @@ class PersonBook:
         presence = person.cameras[tracklet.camera_key]
         if list(presence.recent) != [tracklet.tracklet_key]:
             return False
-        weight_before, vector_before = self._part(tracklet)
+        weight_before, vector_before = self.part(tracklet)
         self._weigh(person, tracklet, -1)
         pool(tracklet, observations)
         self._weigh(person, tracklet, 1)
-        weight, vector = self._part(tracklet)
+        weight, vector = self.part(tracklet)
         vector -= vector_before
         presence.vector_sum += vector
         presence.weight += weight - weight_before
@@ -258,8 +259,60 @@ class PersonBook:
             else:
                 changed[ref] = unit(presence.vector_sum)
         self._confirmed.difference_update(ref.person_id for ref in gone if ref.person_id not in self._persons)
+        if self._watched is not None:
+            self._watched |= self._changed
         self._changed.clear()
         return changed, gone
+
+    def watch(self) -> set[PrototypeRef]:
+        """A set that gathers, from now on and until `unwatch`, whatever `take_changed` tells."""
+        self._watched = set()
+        return self._watched
+
+    def unwatch(self) -> None:
+        """Let the set of the last `watch` gather no more."""
+        self._watched = None
+
+    def refs(self) -> Iterator[PrototypeRef]:
+        """All prototypes there are."""
+        for person_id, person in self._persons.items():
+            for camera_key in person.cameras:
+                yield PrototypeRef(person_id, camera_key)
+
+    def has(self, ref: PrototypeRef) -> bool:
+        """True for a prototype that is there."""
+        person = self._persons.get(ref.person_id)
+        return person is not None and ref.camera_key in person.cameras
+
+    def sum_of(self, ref: PrototypeRef) -> FloatArray:
+        """What is behind a prototype, (D,) float32: not a copy."""
+        return self._persons[ref.person_id].cameras[ref.camera_key].vector_sum
+
+    def part(self, tracklet: Tracklet) -> tuple[float, FloatArray]:
+        """What a tracklet adds to its person: weight and weighted vector."""
+        weight = share(tracklet, self._maturity)
+        return weight, np.float32(weight) * mean_embedding(tracklet)
+
+    def turn(
+        self,
+        sums: Mapping[PrototypeRef, FloatArray],
+        matrix: FloatArray,
+        corrections: Mapping[PrototypeRef, FloatArray],
+    ) -> None:
+        """Be in another space.
+
+        Args:
+            sums: What is behind each prototype there; kept, and added to.
+            matrix: (D, D); rows of the space that is left times it lie there.
+            corrections: By what some of the sums differ from the mapped ones.
+        """
+        self.camera_means.turn(matrix)
+        for ref, correction in corrections.items():
+            self.camera_means.add(ref.camera_key, correction, 0.0, new_persons=0)
+        for person_id, person in self._persons.items():
+            person.mean = None
+            for camera_key, presence in person.cameras.items():
+                presence.vector_sum = sums[PrototypeRef(person_id, camera_key)]
 
     def take_confirmed(self) -> list[int]:
         """Persons that have become confirmed by their tracklets since the last call, in order."""
@@ -292,14 +345,9 @@ class PersonBook:
             self._seen.add(tracklet.person_id)
         self._changed.add(PrototypeRef(tracklet.person_id, tracklet.camera_key))
 
-    def _part(self, tracklet: Tracklet) -> tuple[float, FloatArray]:
-        """What a tracklet adds to its person: weight and weighted vector."""
-        weight = share(tracklet, self._maturity)
-        return weight, np.float32(weight) * mean_embedding(tracklet)
-
     def _count(self, presence: _Presence, tracklet: Tracklet, sign: int) -> None:
         """Add a tracklet to the sums, or with sign -1 take it away."""
-        share_of_it, part = self._part(tracklet)
+        share_of_it, part = self.part(tracklet)
         weight, vector = sign * share_of_it, np.float32(sign) * part
         was_there = presence.num_tracklets > 0
         presence.vector_sum += vector

@@ -6,6 +6,7 @@ What was not touched for long is forgotten. The records still have it, and `may_
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from server.types import CameraSpan, Tracklet, TrackletName
 
@@ -20,6 +21,14 @@ class RecentTracklets:
     def __len__(self) -> int:
         """Number of tracklets."""
         return len(self._tracklets)
+
+    def __iter__(self) -> Iterator[Tracklet]:
+        """All of them, the one touched longest ago first."""
+        return iter(self._tracklets.values())
+
+    def __getitem__(self, name: TrackletName) -> Tracklet:
+        """The tracklet of that name, which must be kept."""
+        return self._tracklets[name]
 
     def get(self, name: TrackletName) -> Tracklet | None:
         """The tracklet of that name, if it is kept."""

@@ -17,7 +17,8 @@ from server.types import CameraSpan, Tracklet, TrackletName
 
 _LEAST_WEIGHT = 0.01
 """Weight of an observation of quality 0: a tracklet of such crops still has a direction."""
-_LEAST_NORM = 1e-6
+LEAST_NORM = 1e-6
+"""A shorter sum of embeddings has no direction."""
 
 
 class MaturitySettings(Settings):
@@ -43,22 +44,29 @@ class MaturitySettings(Settings):
         return weight >= self.weight or num_observations >= self.most_observations
 
 
-def new_tracklet(name: TrackletName, first: Observation, *, tracklet_key: int) -> Tracklet:
-    """Make an empty tracklet that `first` will be pooled into."""
+def new_tracklet(name: TrackletName, first: Observation, *, tracklet_key: int, is_native: bool = True) -> Tracklet:
+    """Make an empty tracklet that `first` will be pooled into; not native if its space is not the one of memory."""
     return Tracklet(
         tracklet_key=tracklet_key,
         camera_key=name.camera_key,
         tracklet_id=name.tracklet_id,
+        space=name.space,
         start_us=first.time_us,
         end_us=first.time_us,
         num_observations=0,
         weight=0.0,
         embedding_sum=np.zeros_like(first.embedding),
+        native_sum=None if is_native else np.zeros_like(first.embedding),
     )
 
 
 def pool(tracklet: Tracklet, observations: Sequence[Observation]) -> None:
-    """Add observations to a tracklet, in place; order does not matter, and late ones are welcome."""
+    """Add observations to a tracklet, in place; order does not matter, and late ones are welcome.
+
+    Args:
+        tracklet: Its `native_sum` is left alone.
+        observations: In the space that memory is in.
+    """
     for observation in observations:
         weight = max(observation.quality, _LEAST_WEIGHT)
         tracklet.embedding_sum += np.float32(weight) * observation.embedding
@@ -67,6 +75,15 @@ def pool(tracklet: Tracklet, observations: Sequence[Observation]) -> None:
         tracklet.end_us = max(tracklet.end_us, observation.time_us)
         tracklet.is_closed = tracklet.is_closed or observation.is_last
     tracklet.num_observations += len(observations)
+    if tracklet.mean is not None:
+        tracklet.embedding_sum = np.float32(tracklet.weight) * tracklet.mean
+
+
+def pool_native(tracklet: Tracklet, observations: Sequence[Observation]) -> None:
+    """Add observations, as they came, to the `native_sum` of a tracklet that has one."""
+    if tracklet.native_sum is not None:
+        for observation in observations:
+            tracklet.native_sum += np.float32(max(observation.quality, _LEAST_WEIGHT)) * observation.embedding
 
 
 def growth(tracklet: Tracklet, observations: Sequence[Observation]) -> CameraSpan:
@@ -83,7 +100,7 @@ def mean_embedding(tracklet: Tracklet) -> FloatArray:
 def unit(vector: FloatArray) -> FloatArray:
     """Scale a sum of embeddings to norm 1; a sum whose parts cancel has no direction and becomes zero, like nobody."""
     norm = float(np.sqrt(vector @ vector))
-    if norm < _LEAST_NORM:
+    if norm < LEAST_NORM:
         return np.zeros_like(vector)
     return vector * np.float32(1.0 / norm)
 

@@ -1,26 +1,37 @@
 """Deleting for good: what aged out, and everything of a person who is to be erased.
 
-A tracklet goes with its observations, links and moves. Persons stay as rows, so that no person_id is used twice, and
-lose their names when nothing else is left of them. Spools count what was deleted of them, since sequence numbers that
-were acknowledged stay so.
+A tracklet goes with its observations, links, moves, crops and what was embedded again of it. Persons stay as rows, so
+that no person_id is used twice, and lose their names when nothing else is left of them. Spools count what was deleted
+of them, since sequence numbers that were acknowledged stay so.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_, select, update
 
 from server.errors import NotFoundError
+from server.spaces import Spaces
+from server.storage.brought import brought, delete_means
 from server.storage.records import Deletion
-from server.storage.rows import pages, to_tracklet
-from server.storage.schema import identity_moves, identity_persons, links, observations, persons, spools, tracklets
-from server.types import Tracklet
+from server.storage.rows import pages
+from server.storage.schema import (
+    crops,
+    identity_moves,
+    identity_persons,
+    links,
+    observations,
+    persons,
+    spools,
+    tracklets,
+)
+from server.types import CropName
 
 
-def delete_aged(connection: Connection, *, before_us: int, limit: int) -> Deletion:
+def delete_aged(connection: Connection, *, before_us: int, limit: int, spaces: Spaces) -> Deletion:
     """See `Records.delete_tracklets`."""
     found: list[Row[Any]] = []
     for has_views in (False, True):  # one after the other: each reads the index in order, and no further than needed
@@ -31,7 +42,7 @@ def delete_aged(connection: Connection, *, before_us: int, limit: int) -> Deleti
             .limit(limit - len(found))
         )
         found += connection.execute(query).all()
-    deletion = _delete(connection, found)
+    deletion = _delete(connection, found, spaces)
     _forget_names(connection, {row.person_id for row in found})
     return deletion
 
@@ -51,14 +62,23 @@ def delete_views(connection: Connection, *, before_us: int, limit: int) -> int:
     return len(aged)
 
 
-def erase_person(connection: Connection, person_id: int, *, time_us: int) -> Deletion:
+def delete_old_crops(connection: Connection, *, before_us: int, limit: int) -> list[CropName]:
+    """See `Records.delete_crops`; gives their names."""
+    oldest = select(crops).where(crops.c.received_us < before_us).order_by(crops.c.received_us).limit(limit)
+    names = [CropName(row.spool_key, row.seq) for row in connection.execute(oldest)]
+    for name in names:
+        connection.execute(delete(crops).where(crops.c.spool_key == name.spool_key, crops.c.seq == name.seq))
+    return names
+
+
+def erase_person(connection: Connection, person_id: int, *, time_us: int, spaces: Spaces) -> Deletion:
     """Delete all of a person, and of those folded into them; see `Records.erase_person`."""
     _check_erasable(connection, person_id)
     person_ids = _with_folded(connection, person_id)
     found: list[Row[Any]] = []
     for page in pages(person_ids):
         found += connection.execute(select(tracklets).where(tracklets.c.person_id.in_(page))).all()
-    deletion = _delete(connection, found)
+    deletion = _delete(connection, found, spaces)
     for page in pages(person_ids):
         connection.execute(update(persons).where(persons.c.person_id.in_(page)).values(erased_us=time_us))
     _forget_names(connection, person_ids)
@@ -85,12 +105,11 @@ def _with_folded(connection: Connection, person_id: int) -> list[int]:
     return found
 
 
-def _delete(connection: Connection, found: Sequence[Row[Any]]) -> Deletion:
+def _delete(connection: Connection, found: Sequence[Row[Any]], spaces: Spaces) -> Deletion:
     """Delete tracklets, given as their rows, with all that hangs on them."""
     deleted: Counter[int] = Counter()
-    by_space: defaultdict[str, list[Tracklet]] = defaultdict(list)
-    for row in found:
-        by_space[row.space].append(to_tracklet(row))
+    held = brought(connection, found, spaces)
+    removed: list[CropName] = []
     for page in pages([row.tracklet_key for row in found]):
         mine = observations.c.tracklet_key.in_(page)
         counts = select(observations.c.spool_key, func.count().label("num")).where(mine)
@@ -102,11 +121,26 @@ def _delete(connection: Connection, found: Sequence[Row[Any]]) -> Deletion:
         connection.execute(
             delete(links).where(or_(links.c.one_tracklet_key.in_(page), links.c.other_tracklet_key.in_(page)))
         )
+        delete_means(connection, page)
+        removed += _delete_crops(connection, crops.c.tracklet_key.in_(page))
         connection.execute(delete(tracklets).where(tracklets.c.tracklet_key.in_(page)))
     for spool_key, count in deleted.items():
         more = update(spools).where(spools.c.spool_key == spool_key)
         connection.execute(more.values(num_deleted=spools.c.num_deleted + count))
-    return Deletion(by_space=by_space, num_observations=deleted.total())
+    return Deletion(
+        tracklets=held,
+        num_tracklets=len(found),
+        num_observations=deleted.total(),
+        tracklet_keys=[row.tracklet_key for row in found],
+        crops=removed,
+    )
+
+
+def _delete_crops(connection: Connection, is_unwanted: ColumnElement[bool]) -> list[CropName]:
+    """Delete rows of crops; gives their names."""
+    rows = connection.execute(select(crops.c.spool_key, crops.c.seq).where(is_unwanted)).all()
+    connection.execute(delete(crops).where(is_unwanted))
+    return [CropName(row.spool_key, row.seq) for row in rows]
 
 
 def _forget_names(connection: Connection, person_ids: Iterable[int]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Engine, select
 
+from server.spaces import Spaces
+from server.storage.brought import brought, is_known
 from server.storage.database import explained
-from server.storage.rows import pages, to_tracklet
+from server.storage.rows import pages
 from server.storage.schema import cameras, tracklets
 from server.types import Tracklet
 
@@ -17,33 +20,46 @@ class SqlMembers:
 
     Args:
         engine: Made by `open_database`.
-        space: Space of the tracklets wanted.
+        spaces: Gives what the server knows now; tracklets come in the space that it serves.
     """
 
-    def __init__(self, engine: Engine, *, space: str) -> None:
+    def __init__(self, engine: Engine, *, spaces: Callable[[], Spaces]) -> None:
         self._engine = engine
-        self._space = space
+        self._spaces = spaces
 
     @explained
-    def read_members(self, person_ids: Collection[int]) -> list[Tracklet]:
-        """All tracklets of some persons, in order of their key."""
+    def read_members(self, person_ids: Collection[int], spaces: Spaces | None = None) -> list[Tracklet]:
+        """All tracklets of some persons, in order of their key.
+
+        Args:
+            person_ids: Whose.
+            spaces: Brings them into the space that it serves; by default, the one served now.
+        """
         found: list[Tracklet] = []
+        spaces = spaces or self._spaces()
         with self._engine.connect() as connection:
             for page in pages(sorted(person_ids)):
-                query = select(tracklets).where(tracklets.c.person_id.in_(page), tracklets.c.space == self._space)
-                found += [to_tracklet(row) for row in connection.execute(query)]
+                rows = connection.execute(select(tracklets).where(tracklets.c.person_id.in_(page))).all()
+                found += brought(connection, rows, spaces)
         return sorted(found, key=lambda tracklet: tracklet.tracklet_key)
 
     @explained
-    def find_keys(self, names: Collection[tuple[str, str, int]], *, person_id: int) -> dict[tuple[str, str, int], int]:
-        """Keys of those of the named tracklets, (edge_id, camid, tracklet_id), that belong to a person."""
+    def find_keys(
+        self, names: Collection[tuple[str, str, int]], *, person_id: int
+    ) -> dict[tuple[str, str, int], set[int]]:
+        """Keys of those of the named tracklets, (edge_id, camid, tracklet_id), that belong to a person.
+
+        More than one for a name that an edge used in two spaces.
+        """
         query = (
             select(cameras.c.edge_id, cameras.c.camid, tracklets.c.tracklet_id, tracklets.c.tracklet_key)
             .join(cameras, cameras.c.camera_key == tracklets.c.camera_key)
-            .where(tracklets.c.person_id == person_id, tracklets.c.space == self._space)
+            .where(tracklets.c.person_id == person_id, is_known(self._spaces()))
         )
+        keys: defaultdict[tuple[str, str, int], set[int]] = defaultdict(set)
         with self._engine.connect() as connection:
-            keys = {(row.edge_id, row.camid, row.tracklet_id): row.tracklet_key for row in connection.execute(query)}
+            for row in connection.execute(query):
+                keys[row.edge_id, row.camid, row.tracklet_id].add(row.tracklet_key)
         return {name: keys[name] for name in names if name in keys}
 
     @explained
@@ -54,7 +70,7 @@ class SqlMembers:
             .where(
                 tracklets.c.has_views.in_([True, False]),  # the index begins with it
                 tracklets.c.updated_us >= since_us,
-                tracklets.c.space == self._space,
+                is_known(self._spaces()),
             )
             .distinct()
         )

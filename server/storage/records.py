@@ -6,15 +6,19 @@ change is one transaction: all of it is durable, or none of it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from reid.types import FloatArray
+from server.spaces import Spaces
 from server.types import (
     EVERYTHING,
     Actor,
     Camera,
     CameraSpan,
+    CropName,
     EdgeSummary,
     PersonSummary,
     Scope,
@@ -48,7 +52,6 @@ class Changes:
     """Everything that one step writes, in one transaction.
 
     Attributes:
-        space: Space of all embeddings in it.
         time_us: Server's clock.
         new_cameras: By key.
         new_spools: Their states at the end of the step.
@@ -61,7 +64,6 @@ class Changes:
         folded_persons: person_id -> the person_id that goes on in its place.
     """
 
-    space: str
     time_us: int
     new_cameras: dict[int, Camera] = field(default_factory=dict)
     new_spools: dict[Spool, SpoolState] = field(default_factory=dict)
@@ -183,17 +185,18 @@ class Deletion:
     """What a step of retention, or an erasure, took away.
 
     Attributes:
-        by_space: The tracklets as they were, by their space: memory must let go of them.
+        tracklets: As memory held them, and must let go of them: those of spaces that it knows.
+        num_tracklets: Of all spaces.
         num_observations: Deleted with them.
+        tracklet_keys: Of all spaces.
+        crops: Names of the crops whose rows went; their files are still there.
     """
 
-    by_space: Mapping[str, Sequence[Tracklet]]
+    tracklets: Sequence[Tracklet]
+    num_tracklets: int
     num_observations: int
-
-    @property
-    def tracklets(self) -> list[Tracklet]:
-        """Those of all spaces."""
-        return [tracklet for tracklets in self.by_space.values() for tracklet in tracklets]
+    tracklet_keys: Sequence[int] = ()
+    crops: Sequence[CropName] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +219,13 @@ class Directory:
 
 
 class Records(Protocol):
-    """A store of observations, tracklets and persons, as ingestion uses it. Every method may raise StorageError."""
+    """A store of observations, tracklets and persons, as ingestion uses it. Every method may raise StorageError.
+
+    Attributes:
+        on_deleted: Told of every deletion once it is durable, in the thread that asked for it: what lies in files goes.
+    """
+
+    on_deleted: Callable[[Deletion], None]
 
     def commit(self, changes: Changes) -> None:
         """Write a step in one transaction.
@@ -228,14 +237,41 @@ class Records(Protocol):
     def read_directory(self) -> Directory:
         """Read cameras, spools and the next free numbers."""
 
-    def iter_tracklets(self, space: str) -> Iterator[Tracklet]:
-        """All tracklets of a space, in order of their key; memory holds one page of them at a time."""
+    def iter_tracklets(self, spaces: Spaces, *, left_out: Counter[str] | None = None) -> Iterator[Tracklet]:
+        """All tracklets of the known spaces, in order of their key; memory holds one page of them at a time.
 
-    def find_tracklets(self, names: Sequence[TrackletName], space: str) -> list[Tracklet]:
-        """Those of the named tracklets that are stored in this space."""
+        Args:
+            spaces: Where they are brought.
+            left_out: Told how many there are of each other space.
+        """
 
-    def find_overlapping(self, spans: Sequence[CameraSpan], space: str) -> list[Tracklet]:
-        """All tracklets of this space that share a moment with one of the spans in its camera, each once."""
+    def find_tracklets(self, names: Sequence[TrackletName], spaces: Spaces) -> list[Tracklet]:
+        """Those of the named tracklets that are stored, and of known spaces."""
+
+    def find_overlapping(self, spans: Sequence[CameraSpan], spaces: Spaces) -> list[Tracklet]:
+        """All tracklets of known spaces that share a moment with one of the spans in its camera, each once."""
+
+    def put_tracklet_means(self, space: str, means: Mapping[int, FloatArray]) -> int:
+        """Keep what tracklets look like in a space, embedded again from their crops; what was kept there is replaced.
+
+        Memory takes them up when it moves to that space, so they must be there before. Tracklets that were deleted
+        meanwhile are passed over.
+
+        Args:
+            space: Of the release that embedded them.
+            means: tracklet_key -> (D,) float32, unit norm.
+
+        Returns:
+            How many were kept.
+        """
+
+    def iter_remeasured(self, before: Spaces, after: Spaces) -> Iterator[tuple[Tracklet, Tracklet]]:
+        """Tracklets that were embedded again in one of two served spaces, as memory in each of them holds them."""
+
+    def find_remeasured(
+        self, person_ids: Sequence[int], before: Spaces, after: Spaces
+    ) -> list[tuple[Tracklet, Tracklet]]:
+        """Those of `iter_remeasured` that belong to some persons."""
 
     def commit_rearrangement(self, rearrangement: Rearrangement) -> int:
         """Write a change of identities in one transaction.
@@ -264,7 +300,7 @@ class Records(Protocol):
     def read_links(self) -> list[Link]:
         """All links that hold, oldest first."""
 
-    def erase_person(self, person_id: int, actor: Actor, time_us: int) -> Deletion:
+    def erase_person(self, person_id: int, actor: Actor, time_us: int, *, spaces: Spaces) -> Deletion:
         """Delete everything that is kept of a person, and of those folded into them, for ever.
 
         Observations, tracklets, their links and moves, and names are deleted; an empty row keeps the person_id from
@@ -274,10 +310,11 @@ class Records(Protocol):
             NotFoundError: There is no such person, or they were folded into another, or erased.
         """
 
-    def delete_tracklets(self, *, before_us: int, limit: int) -> Deletion:
+    def delete_tracklets(self, *, spaces: Spaces, before_us: int, limit: int) -> Deletion:
         """Delete tracklets that were last added to before a moment of the server's clock, with all that hangs on them.
 
         Args:
+            spaces: What memory knows.
             before_us: Older ones go, oldest first.
             limit: Most tracklets; fewer were deleted when no more are that old.
         """
@@ -287,6 +324,9 @@ class Records(Protocol):
 
         Times, boxes and the pooled embedding of the tracklet stay. Returns the number of tracklets, at most `limit`.
         """
+
+    def delete_crops(self, *, before_us: int, limit: int) -> int:
+        """Delete crops that came before a moment of the server's clock, the oldest first; gives how many."""
 
     def append_audit(self, entry: AuditEntry) -> None:
         """Add to the audit log; durable when this returns. Any thread may call it."""
@@ -318,9 +358,9 @@ class Summaries(Protocol):
         """
 
     def read_views(
-        self, person_ids: Sequence[int], scope: Scope = EVERYTHING, *, space: str, most_per_person: int
+        self, person_ids: Sequence[int], scope: Scope = EVERYTHING, *, spaces: Spaces, most_per_person: int
     ) -> Views:
-        """The best views of each person in this space and scope, by quality."""
+        """The best views of each person in this scope, by quality, brought into the served space."""
 
     def iter_summaries(self, *, person_id: int, with_sightings: bool) -> Iterator[TrackletSummary]:
         """Tracklets of one person, or of all for `NO_PERSON`, in order of their start.

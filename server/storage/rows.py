@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
+from reid.types import FloatArray
 from server.types import Spool, SpoolState, Tracklet
 
 _FLOAT = np.dtype("<f4")
@@ -30,7 +31,7 @@ def pooled_row(tracklet: Tracklet) -> tuple[Any, ...]:
         tracklet.end_us,
         tracklet.num_observations,
         float(tracklet.weight),
-        tracklet.embedding_sum.astype(_FLOAT, copy=False).tobytes(),
+        _native_sum(tracklet).astype(_FLOAT, copy=False).tobytes(),
         tracklet.is_closed,
         tracklet.updated_us,
         True,
@@ -38,11 +39,12 @@ def pooled_row(tracklet: Tracklet) -> tuple[Any, ...]:
 
 
 def to_tracklet(row: Row[Any]) -> Tracklet:
-    """A row of tracklets as memory holds it."""
+    """A row of tracklets, in its own space; `storage.brought` brings it into the one that memory is in."""
     return Tracklet(
         tracklet_key=row.tracklet_key,
         camera_key=row.camera_key,
         tracklet_id=row.tracklet_id,
+        space=row.space,
         start_us=row.start_us,
         end_us=row.end_us,
         num_observations=row.num_observations,
@@ -52,6 +54,10 @@ def to_tracklet(row: Row[Any]) -> Tracklet:
         is_closed=bool(row.is_closed),
         updated_us=row.updated_us,
     )
+
+
+def _native_sum(tracklet: Tracklet) -> FloatArray:
+    return tracklet.embedding_sum if tracklet.native_sum is None else tracklet.native_sum
 
 
 def spool_row(spool: Spool, state: SpoolState) -> dict[str, Any]:

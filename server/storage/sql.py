@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, func, insert, select, true, update
 
+from reid.types import FloatArray
 from server.errors import NotFoundError
+from server.spaces import Spaces
 from server.storage.audit import audit_page, write_audit
+from server.storage.brought import brought, remeasured, write_means
 from server.storage.bulk import find_rows, insert_rows, update_rows
 from server.storage.database import explained, scrub
-from server.storage.erasure import delete_aged, delete_views, erase_person
+from server.storage.erasure import delete_aged, delete_old_crops, delete_views, erase_person
 from server.storage.lease import Lease
 from server.storage.lineage import confirm_persons, event_page, read_events, read_links, write_rearrangement
 from server.storage.records import (
@@ -25,7 +30,7 @@ from server.storage.records import (
     Rearrangement,
     StoredObservation,
 )
-from server.storage.rows import POOLED_COLUMNS, pooled_row, spool_row, spool_state, to_tracklet
+from server.storage.rows import POOLED_COLUMNS, pages, pooled_row, spool_row, spool_state
 from server.storage.schema import cameras, observations, persons, spools, tracklets
 from server.types import Actor, Camera, CameraSpan, Spool, Tracklet, TrackletName
 
@@ -38,11 +43,15 @@ class SqlRecords:
     Args:
         engine: Made by `open_database`; closed with this.
         lease: Checked in the transaction of every change; without one, nobody else may write to this database.
+
+    Attributes:
+        on_deleted: Told of every deletion once it is durable, in the thread that asked for it: what lies in files goes.
     """
 
     def __init__(self, engine: Engine, *, lease: Lease | None = None) -> None:
         self._engine = engine
         self._lease = lease
+        self.on_deleted: Callable[[Deletion], None] = _ignore
 
     @explained
     def commit(self, changes: Changes) -> None:
@@ -75,34 +84,54 @@ class SqlRecords:
             confirmed_persons=confirmed_persons,
         )
 
-    def iter_tracklets(self, space: str) -> Iterator[Tracklet]:
+    def iter_tracklets(self, spaces: Spaces, *, left_out: Counter[str] | None = None) -> Iterator[Tracklet]:
         """See `Records.iter_tracklets`."""
-        last_key = 0
-        while page := self._tracklet_page(space, after=last_key):
+        last_key: int | None = 0
+        while last_key is not None:
+            page, last_key = self._tracklet_page(spaces, after=last_key, left_out=left_out)
             yield from page
-            last_key = page[-1].tracklet_key
 
     @explained
-    def find_tracklets(self, names: Sequence[TrackletName], space: str) -> list[Tracklet]:
+    def find_tracklets(self, names: Sequence[TrackletName], spaces: Spaces) -> list[Tracklet]:
         """See `Records.find_tracklets`."""
         with self._engine.connect() as connection:
-            rows = find_rows(connection, tracklets, ("camera_key", "tracklet_id"), names)
-            return [to_tracklet(row) for row in rows if row.space == space]
+            rows = list(find_rows(connection, tracklets, TrackletName._fields, names))
+            return brought(connection, rows, spaces)
 
     @explained
-    def find_overlapping(self, spans: Sequence[CameraSpan], space: str) -> list[Tracklet]:
+    def find_overlapping(self, spans: Sequence[CameraSpan], spaces: Spaces) -> list[Tracklet]:
         """See `Records.find_overlapping`."""
-        found: dict[int, Tracklet] = {}
+        found: dict[int, Row[Any]] = {}
         with self._engine.connect() as connection:
             for span in spans:
                 query = select(tracklets).where(
                     tracklets.c.camera_key == span.camera_key,
                     tracklets.c.end_us >= span.start_us,
                     tracklets.c.start_us <= span.end_us,
-                    tracklets.c.space == space,
                 )
-                found.update((row.tracklet_key, to_tracklet(row)) for row in connection.execute(query))
-        return list(found.values())
+                found.update((row.tracklet_key, row) for row in connection.execute(query))
+            return brought(connection, list(found.values()), spaces)
+
+    @explained
+    def put_tracklet_means(self, space: str, means: Mapping[int, FloatArray]) -> int:
+        """See `Records.put_tracklet_means`."""
+        with self._change() as connection:
+            return write_means(connection, space, means)
+
+    @explained
+    def iter_remeasured(self, before: Spaces, after: Spaces) -> Iterator[tuple[Tracklet, Tracklet]]:
+        """See `Records.iter_remeasured`."""
+        return iter(self._remeasured(true(), before, after))
+
+    @explained
+    def find_remeasured(
+        self, person_ids: Sequence[int], before: Spaces, after: Spaces
+    ) -> list[tuple[Tracklet, Tracklet]]:
+        """See `Records.find_remeasured`."""
+        found: list[tuple[Tracklet, Tracklet]] = []
+        for page in pages(person_ids):
+            found += self._remeasured(tracklets.c.person_id.in_(page), before, after)
+        return found
 
     @explained
     def commit_rearrangement(self, rearrangement: Rearrangement) -> int:
@@ -133,28 +162,40 @@ class SqlRecords:
             return read_links(connection)
 
     @explained
-    def erase_person(self, person_id: int, actor: Actor, time_us: int) -> Deletion:
+    def erase_person(self, person_id: int, actor: Actor, time_us: int, *, spaces: Spaces) -> Deletion:
         """See `Records.erase_person`."""
         with self._change() as connection:
-            deletion = erase_person(connection, person_id, time_us=time_us)
+            deletion = erase_person(connection, person_id, time_us=time_us, spaces=spaces)
             entry = AuditEntry(
                 time_us=time_us, actor=actor, what="erase", subject=f"person {person_id}", outcome="done"
             )
             write_audit(connection, entry)
         scrub(self._engine)
+        self.on_deleted(deletion)
         return deletion
 
     @explained
-    def delete_tracklets(self, *, before_us: int, limit: int) -> Deletion:
+    def delete_tracklets(self, *, spaces: Spaces, before_us: int, limit: int) -> Deletion:
         """See `Records.delete_tracklets`."""
         with self._change() as connection:
-            return delete_aged(connection, before_us=before_us, limit=limit)
+            deletion = delete_aged(connection, before_us=before_us, limit=limit, spaces=spaces)
+        self.on_deleted(deletion)
+        return deletion
 
     @explained
     def delete_views(self, *, before_us: int, limit: int) -> int:
         """See `Records.delete_views`."""
         with self._change() as connection:
             return delete_views(connection, before_us=before_us, limit=limit)
+
+    @explained
+    def delete_crops(self, *, before_us: int, limit: int) -> int:
+        """See `Records.delete_crops`."""
+        with self._change() as connection:
+            names = delete_old_crops(connection, before_us=before_us, limit=limit)
+        if names:
+            self.on_deleted(Deletion(tracklets=(), num_tracklets=0, num_observations=0, crops=names))
+        return len(names)
 
     @explained
     def append_audit(self, entry: AuditEntry) -> None:
@@ -192,11 +233,27 @@ class SqlRecords:
             return event_page(connection, person_id, after=after)
 
     @explained
-    def _tracklet_page(self, space: str, *, after: int) -> list[Tracklet]:
-        query = select(tracklets).where(tracklets.c.space == space, tracklets.c.tracklet_key > after)
+    def _tracklet_page(
+        self, spaces: Spaces, *, after: int, left_out: Counter[str] | None
+    ) -> tuple[list[Tracklet], int | None]:
+        """One page, and the key after which the next one begins; None after the last."""
+        query = select(tracklets).where(tracklets.c.tracklet_key > after)
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(tracklets.c.tracklet_key).limit(_PAGE)).all()
-        return [to_tracklet(row) for row in rows]
+            page = brought(connection, rows, spaces)
+        if left_out is not None:
+            left_out.update(row.space for row in rows if not spaces.knows(row.space))
+        return page, rows[-1].tracklet_key if rows else None
+
+    def _remeasured(
+        self, is_wanted: ColumnElement[bool], before: Spaces, after: Spaces
+    ) -> list[tuple[Tracklet, Tracklet]]:
+        with self._engine.connect() as connection:
+            return list(remeasured(connection, is_wanted, before=before, after=after))
+
+
+def _ignore(deletion: Deletion) -> None:
+    """Nothing lies in files."""
 
 
 def _write_names(connection: Connection, changes: Changes) -> None:
@@ -222,7 +279,6 @@ def _write_persons(connection: Connection, changes: Changes) -> None:
 
 
 def _write_tracklets(connection: Connection, changes: Changes) -> None:
-    fixed = ("camera_key", "tracklet_id", "space")
-    rows = [(t.camera_key, t.tracklet_id, changes.space, *pooled_row(t)) for t in changes.new_tracklets]
-    insert_rows(connection, tracklets, (*fixed, *POOLED_COLUMNS), rows)
+    rows = [(*t.name, *pooled_row(t)) for t in changes.new_tracklets]
+    insert_rows(connection, tracklets, (*TrackletName._fields, *POOLED_COLUMNS), rows)
     update_rows(connection, tracklets, POOLED_COLUMNS, [pooled_row(t) for t in changes.changed_tracklets])

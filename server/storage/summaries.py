@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select
 
-from reid.types import Box
+from reid.types import Box, FloatArray
 from server.errors import NotFoundError
+from server.spaces import Spaces
+from server.storage.brought import is_known
 from server.storage.database import explained
 from server.storage.schema import cameras, observations, persons, spools, tracklets
 from server.types import (
@@ -77,26 +79,25 @@ class SqlSummaries:
 
     @explained
     def read_views(
-        self, person_ids: Sequence[int], scope: Scope = EVERYTHING, *, space: str, most_per_person: int
+        self, person_ids: Sequence[int], scope: Scope = EVERYTHING, *, spaces: Spaces, most_per_person: int
     ) -> Views:
         """See `Summaries.read_views`."""
-        columns = tracklets.c.person_id, tracklets.c.camera_key, observations.c.embedding
+        columns = tracklets.c.person_id, tracklets.c.camera_key, tracklets.c.space, observations.c.embedding
         place = func.row_number().over(partition_by=tracklets.c.person_id, order_by=observations.c.quality.desc())
         ranked = (
             select(*columns, place.label("place"))
             .join(observations, observations.c.tracklet_key == tracklets.c.tracklet_key)
-            .where(tracklets.c.person_id.in_(person_ids), tracklets.c.space == space, tracklets.c.has_views)
+            .where(tracklets.c.person_id.in_(person_ids), is_known(spaces), tracklets.c.has_views)
             .where(func.length(observations.c.embedding) > 0, *_within(scope))
             .subquery()
         )
         query = select(ranked).where(ranked.c.place <= most_per_person)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        halves = np.frombuffer(b"".join(row.embedding for row in rows), dtype="<f2")
         return Views(
             person_ids=np.array([row.person_id for row in rows], dtype=np.int64),
             camera_keys=np.array([row.camera_key for row in rows], dtype=np.int64),
-            embeddings=halves.astype(np.float32).reshape(len(rows), -1 if rows else 0),
+            embeddings=_embeddings(rows, spaces),
         )
 
     def iter_summaries(self, *, person_id: int, with_sightings: bool) -> Iterator[TrackletSummary]:
@@ -145,6 +146,16 @@ class SqlSummaries:
             rows = connection.execute(_tracklet_query(person_id, after)).all()
             sightings = _sightings(connection, [row.tracklet_key for row in rows]) if with_sightings else {}
         return [(row.tracklet_key, _tracklet_summary(row, sightings.get(row.tracklet_key, ()))) for row in rows]
+
+
+def _embeddings(rows: Sequence[Row[Any]], spaces: Spaces) -> FloatArray:
+    """Embeddings of observations, given with their spaces, in the served space."""
+    halves = np.frombuffer(b"".join(row.embedding for row in rows), dtype="<f2")
+    views_ND = halves.astype(np.float32).reshape(len(rows), -1 if rows else 0)
+    for space in {row.space for row in rows} - {spaces.space}:
+        mine = [number for number, row in enumerate(rows) if row.space == space]
+        views_ND[mine] = spaces.bring(views_ND[mine], space)
+    return views_ND
 
 
 def _is_living() -> ColumnElement[bool]:

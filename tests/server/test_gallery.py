@@ -150,6 +150,14 @@ class TestGallery:
         assert gallery.search(vectors[2:3], top=1, scope=Scope(camera_keys=frozenset({8}))).keys_QK[0, 0] == 20
         assert 20 not in gallery.search(vectors[2:3], top=5, scope=Scope(camera_keys=frozenset({2}))).keys_QK
 
+    def test_a_dropped_space_can_be_opened_again_and_is_empty(self, gallery: Gallery, open_gallery: Open) -> None:
+        vectors = fill(gallery, 5)
+        gallery.drop()
+        again = open_gallery("space")
+        again.upsert(keys(1), vectors[:1], spans(1))
+        assert len(again) == 1
+        again.close()
+
     def test_each_space_has_vectors_of_its_own(self, gallery: Gallery, open_gallery: Open) -> None:
         vectors = fill(gallery, 5)
         other = open_gallery("other space!")

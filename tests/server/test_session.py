@@ -4,17 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from fakes_stream import DIM, SERVED, batch_message, hello, observation
+from fakes_spaces import FAMILY, NEW, OLD, STRANGE
+from fakes_stream import DIM, SPACES, batch_message, hello, observation
 
 from protos import ingest_pb2
 from reid.errors import ConfigError, OspreyError
 from server.api.session import Session
 from server.errors import ProtocolError, SpaceError, VersionError
 from server.settings import StreamSettings
+from server.spaces import Spaces
 
 
 def session() -> Session:
-    return Session(hello(), served=SERVED, settings=StreamSettings(max_batch_observations=3))
+    return Session(hello(), spaces=lambda: SPACES, settings=StreamSettings(max_batch_observations=3))
 
 
 def test_a_batch_is_decoded() -> None:
@@ -45,7 +47,7 @@ def test_a_hello_that_does_not_fit_is_refused(
     said = hello()
     change(said)
     with pytest.raises(error, match=message):
-        Session(said, served=SERVED, settings=StreamSettings())
+        Session(said, spaces=lambda: SPACES, settings=StreamSettings())
 
 
 def test_bad_observations_are_refused_alone_and_the_latest_reason_is_kept() -> None:
@@ -87,3 +89,27 @@ def test_sequence_numbers_rise_from_batch_to_batch_and_may_have_gaps() -> None:
     assert open_session.read(batch_message(9, observation())).last_seq == 9
     with pytest.raises(ProtocolError, match="seq 9 after 9"):
         open_session.read(batch_message(9, observation()))
+
+
+def turned(message: ingest_pb2.ObservationBatch, space: str) -> ingest_pb2.ObservationBatch:
+    message.space = space
+    return message
+
+
+def test_an_edge_may_change_to_a_known_release_and_back_in_one_stream() -> None:
+    spaces = Spaces(OLD, FAMILY)
+    open_session = Session(hello(), spaces=lambda: spaces, settings=StreamSettings())
+    messages = [batch_message(seq, observation()) for seq in (1, 2, 3)]
+    batches = [open_session.read(turned(m, s.space)) for m, s in zip(messages, (OLD, NEW, OLD), strict=True)]
+    assert [batch.space for batch in batches] == [OLD.space, NEW.space, OLD.space]
+    with pytest.raises(SpaceError, match=r"'strange'.*no alignment joins them"):
+        open_session.read(turned(batch_message(4, observation()), STRANGE.space))
+
+
+def test_a_release_that_becomes_known_is_taken_from_then_on() -> None:
+    known = [Spaces(OLD)]
+    open_session = Session(hello(), spaces=lambda: known[-1], settings=StreamSettings())
+    with pytest.raises(SpaceError):
+        open_session.read(turned(batch_message(1, observation()), NEW.space))
+    known.append(Spaces(OLD, FAMILY))
+    assert open_session.read(turned(batch_message(1, observation()), NEW.space)).space == NEW.space
