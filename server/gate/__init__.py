@@ -1,0 +1,1 @@
+"""The gate: whether a candidate release is better than its parent, found without labels."""
