@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from reid.credentials import read_credentials
+from server.client import SearchClient
 from server.identity_client import IdentityClient
 from server.settings import DEFAULT_ADDRESS
+
+ClientT = TypeVar("ClientT", bound=SearchClient)
 
 ServerOption = Annotated[
     str,
@@ -32,7 +35,12 @@ def open_client(server: str, credentials: Path | None) -> IdentityClient:
         ConfigError: No credentials, and the server is another machine.
         CredentialsError: They are damaged, readable by others, or over.
     """
+    return open_client_of(IdentityClient, server, credentials)
+
+
+def open_client_of(kind: type[ClientT], server: str, credentials: Path | None) -> ClientT:
+    """A client of another service; else as `open_client`."""
     if credentials is None:
-        return IdentityClient(server or DEFAULT_ADDRESS)
+        return kind(server or DEFAULT_ADDRESS)
     own = read_credentials(credentials)
-    return IdentityClient(server or own.server, credentials=own)
+    return kind(server or own.server, credentials=own)

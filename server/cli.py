@@ -23,10 +23,14 @@ from reid.settings import load_settings
 from server.access import CredentialsOption, ServerOption, open_client
 from server.api.messages import PersonMatch, ServerStatus
 from server.api.serve import serve
+from server.commands_adaptation import add_adaptation_commands
+from server.commands_gate import add_gate_commands
 from server.commands_ops import add_ops_commands
 from server.commands_persons import add_person_commands
 from server.commands_records import audit, backup, restore
+from server.commands_releases import add_release_commands
 from server.commands_security import add_security_commands
+from server.commands_signing import add_signing_commands
 from server.errors import NotFoundError
 from server.moments import moment, read_moment
 from server.settings import ENV_PREFIX, ServerSettings
@@ -38,9 +42,13 @@ _GC_THRESHOLDS = (100_000, 50, 100)
 """Persons and tracklets live long: looking through millions of them for cycles would stop everything for seconds."""
 
 app = new_app("The central server: receives, matches, stores and searches embeddings.")
+add_adaptation_commands(app)
 add_ops_commands(app)
+add_gate_commands(app)
 add_person_commands(app)
+add_release_commands(app)
 add_security_commands(app)
+add_signing_commands(app)
 app.command()(backup)
 app.command()(restore)
 app.command()(audit)

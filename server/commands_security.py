@@ -18,6 +18,7 @@ from reid.channel import is_loopback
 from reid.cli import new_app, print_json
 from reid.credentials import Credentials, CredentialsKind, day, write_credentials
 from server.errors import SecurityError
+from server.releases.repository import ReleaseRepository
 from server.security.authority import Authority
 from server.security.registry import Enrolment
 from server.settings import DEFAULT_ADDRESS
@@ -66,11 +67,14 @@ def init(
     """Make the site's CA and the server's certificate. Once, before the first run."""
     authority = Authority(data)
     authority.make(_with_local(host), site=site, ca_days=ca_days, server_days=server_days, now=_now())
+    releases = ReleaseRepository(data)
+    releases.make()
     if as_json:
-        print_json({"folder": authority.folder, "hosts": authority.hosts()})
+        print_json({"folder": authority.folder, "hosts": authority.hosts(), "signing_keys": releases.keys_folder})
         return
     typer.echo(f"{authority.folder}: CA for {ca_days} days, server certificate for {server_days} days")
     typer.echo(f"clients reach the server as: {', '.join(authority.hosts())}")
+    typer.echo(f"{releases.keys_folder}: keys that sign releases; move root-*.key away from the network, with a copy")
     typer.echo("whoever has ca.key can let anybody in: keep a copy away from the network, and nobody else near it")
 
 

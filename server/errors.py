@@ -17,6 +17,7 @@ OspreyError
 ├── UnreachableError    a client got no answer from the server
 ├── RefusedError        a client got an answer, and it was no
 ├── NotFoundError       no such person, tracklet or edge
+├── AdaptationError     a step of an adaptation run failed, and with it the run
 └── ConflictError       a change of identities contradicts what is stored
 """
 
@@ -85,6 +86,10 @@ class RefusedError(OspreyError):
 
 class NotFoundError(OspreyError):
     """A person, tracklet or edge does not exist."""
+
+
+class AdaptationError(OspreyError):
+    """A step of an adaptation run cannot be done; the run has failed, and can be resumed."""
 
 
 class ConflictError(OspreyError):

@@ -57,7 +57,7 @@ class Identities:
     Args:
         ingest: Follows them in memory.
         records: Keep them.
-        members: Tracklets of the served space.
+        members: Tracklets of the known spaces.
         summaries: Names of persons.
         clock_us: Microseconds since the Unix epoch.
     """
@@ -205,10 +205,9 @@ class Identities:
             NotFoundError: There is no such person.
         """
         with self._audited("erase", f"person {person_id}", actor, is_logged_by_records=True):
-            members = self._living([person_id])
-            deletion = self._records.erase_person(person_id, actor, self._clock_us())
-            self._ingest.let_go(members)
-            return IdentityChange(event_key=0, person_ids=(person_id,), num_tracklets=len(deletion.tracklets))
+            deletion = self._records.erase_person(person_id, actor, self._clock_us(), spaces=self._ingest.spaces)
+            self._ingest.let_go(deletion.tracklets)
+            return IdentityChange(event_key=0, person_ids=(person_id,), num_tracklets=deletion.num_tracklets)
 
     def regroup(self, regrouping: Regrouping, actor: Actor) -> IdentityChange | None:
         """Carry out a part of a consolidation; None when its persons are not as they were when it was worked out."""
@@ -262,7 +261,7 @@ class Identities:
                 f"person {person_id} has no tracklet {tracklet_id} of camera {camid} of edge {edge_id} "
                 f"({len(missing)} such): 'osprey-server tracklets --person {person_id}' lists those there are"
             )
-        return set(keys.values())
+        return set().union(*keys.values())
 
     def _inherited_name(self, into: int, others: Sequence[int]) -> dict[int, str]:
         """The name of the one who goes on, if it has none and another has one."""

@@ -14,10 +14,9 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from reid.exposition import ExpositionSettings, Families
-from reid.types import ReleaseRef
 from server.counts import StreamCounts
-from server.gallery.gallery import Gallery
 from server.ingest import Ingest
+from server.served import Served
 from server.types import Spool, SpoolState
 from server.writer import Writer
 
@@ -38,20 +37,20 @@ class ServerCollector(Collector):
     Attributes:
         ingest: Its counts and what is durable.
         writer: Its counts and queue.
-        gallery: Its size.
+        served: The release, and the size of its gallery.
         streams: Counts of the edges' streams.
         connected: Names the edges whose stream is open.
-        release: What the server runs.
         started_at_us: When it started, microseconds since the Unix epoch.
+        closed_loop: Makes the families of adaptation and roll-outs.
     """
 
     ingest: Ingest
     writer: Writer
-    gallery: Gallery
+    served: Served
     streams: StreamCounts
     connected: Callable[[], Iterable[str]]
-    release: ReleaseRef
     started_at_us: int
+    closed_loop: Callable[[], Iterable[Metric]] = tuple
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -60,6 +59,7 @@ class ServerCollector(Collector):
         yield from self._latencies()
         yield from self._identities()
         yield from self._state()
+        yield from self.closed_loop()
 
     def _observations(self) -> Iterator[Metric]:
         edges = dict(self.streams.edges)
@@ -118,11 +118,12 @@ class ServerCollector(Collector):
         ):
             yield _FAMILIES.counter(name, text, {"": count})
         for name, text, count in (
-            ("persons", "Confirmed persons of the served space.", self.ingest.num_persons),
-            ("persons_provisional", "Provisional persons of the served space.", self.ingest.num_provisional),
+            ("persons", "Confirmed persons of the known spaces.", self.ingest.num_persons),
+            ("persons_provisional", "Provisional persons of the known spaces.", self.ingest.num_provisional),
+            ("tracklets_left_out", "Stored in spaces that no alignment joins.", self.ingest.num_left_out),
         ):
             yield _FAMILIES.gauge(name, text, {"": count})
-        yield _FAMILIES.gauge("gallery_prototypes", "Vectors in the gallery.", {"": len(self.gallery)})
+        yield _FAMILIES.gauge("gallery_prototypes", "Vectors in the gallery.", {"": len(self.served.now.gallery)})
 
     def _state(self) -> Iterator[Metric]:
         counts = self.writer.counts
@@ -135,7 +136,8 @@ class ServerCollector(Collector):
             yield _FAMILIES.gauge(name, text, {"": value})
         text = "Steps of which nothing was stored, because the records could not be written."
         yield _FAMILIES.counter("storage_failures", text, {"": counts.failures})
-        yield _FAMILIES.info("release_info", "What runs; embeddings of one space are comparable.", asdict(self.release))
+        release = asdict(self.served.now.release.ref)
+        yield _FAMILIES.info("release_info", "What is served; embeddings of one space are comparable.", release)
 
 
 def _stored(spools: Mapping[Spool, SpoolState]) -> dict[str, int]:

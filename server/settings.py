@@ -9,10 +9,15 @@ from pydantic import Field
 from reid.channel import is_loopback
 from reid.errors import ConfigError
 from reid.settings import Settings
+from server.adaptation.settings import AdaptationSettings
+from server.crops.settings import CropSettings
 from server.gallery.settings import GallerySettings
+from server.gate.settings import GateSettings
 from server.matching.consolidation import ConsolidationSettings
 from server.matching.online import MatchingSettings
 from server.metrics import MetricsSettings
+from server.releases.rollout import RolloutSettings
+from server.releases.signing import SigningSettings
 from server.retention import RetentionSettings
 from server.storage.database import StorageSettings
 from server.writer import WriterSettings
@@ -82,6 +87,16 @@ class ServerSettings(Settings):
     """How identities are decided."""
     consolidation: ConsolidationSettings = ConsolidationSettings()
     """When and how what was decided is looked at again."""
+    crops: CropSettings = CropSettings()
+    """Which crops are asked of the edges, and how many."""
+    adaptation: AdaptationSettings = AdaptationSettings()
+    """When and how the network is adapted to the site."""
+    gate: GateSettings = GateSettings()
+    """What an adapted release has to reach."""
+    rollout: RolloutSettings = RolloutSettings()
+    """How a release gets to the edges."""
+    signing: SigningSettings = SigningSettings()
+    """How long what edges may run is signed for."""
 
 
 def check_listen(settings: ServerSettings) -> str:

@@ -6,20 +6,21 @@ refused goes to the audit log. An edge tries again every few seconds: the same r
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Protocol
 
 import grpc
 import structlog
 
 from reid.errors import ConfigError
 from server.api.authorization import Authorization, watch_callers
-from server.api.ingest import IngestServicer
-from server.errors import SecurityError, StorageError
+from server.errors import AuthenticationError, SecurityError, StorageError
 from server.security.authority import Authority
 from server.security.callers import Caller, Gate
 from server.settings import ServerSettings
@@ -36,6 +37,16 @@ _MOST_REFUSALS_OF_EDGE = 8
 _HOUR_S = 3600.0
 
 
+class EdgeStreams(Protocol):
+    """A service with open streams of edges."""
+
+    def callers(self) -> dict[str, Caller]:
+        """Who opened them, by edge_id."""
+
+    def end(self, edge_id: str, error: AuthenticationError) -> None:
+        """End the stream of an edge."""
+
+
 class PlainDoor:
     """No TLS and no questions. `ServerSettings.insecure`; `check_listen` sees to it that only this machine gets in."""
 
@@ -50,7 +61,7 @@ class PlainDoor:
         logger.warning("no TLS and no roles: anybody on this machine can read and write", listen=address)
         return _listen(partial(server.add_insecure_port, address), address)
 
-    async def watch(self, streams: IngestServicer) -> None:
+    async def watch(self, *services: EdgeStreams) -> None:
         """Nobody can be revoked."""
 
 
@@ -99,10 +110,12 @@ class TlsDoor:
         )
         return _listen(partial(server.add_secure_port, address, credentials), address)
 
-    async def watch(self, streams: IngestServicer) -> None:
+    async def watch(self, *services: EdgeStreams) -> None:
         """End the streams of revoked edges. Runs until cancelled; then all refusals are in the audit log."""
         try:
-            await watch_callers(self._gate, streams.callers, streams.end, every_s=self._every_s)
+            await asyncio.gather(
+                *(watch_callers(self._gate, each.callers, each.end, every_s=self._every_s) for each in services)
+            )
         finally:
             self._is_stopping = True
             self._refusal_writer.shutdown()

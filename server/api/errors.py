@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import structlog
 
-from reid.errors import BoxError, ConfigError, EmbeddingError, ImageError, ObservationError, OspreyError
+from reid.errors import BoxError, ConfigError, EmbeddingError, ImageError, ObservationError, OspreyError, ReleaseError
 from server.errors import (
     AuthenticationError,
     BusyCallerError,
@@ -50,6 +50,7 @@ STATUS_OF: dict[type[OspreyError], grpc.StatusCode] = {
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     ObservationError: grpc.StatusCode.INVALID_ARGUMENT,
     ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
+    ReleaseError: grpc.StatusCode.FAILED_PRECONDITION,
     SecurityError: grpc.StatusCode.UNAVAILABLE,
     SpaceError: grpc.StatusCode.FAILED_PRECONDITION,
     StoppingError: grpc.StatusCode.UNAVAILABLE,
@@ -78,8 +79,8 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
     """Answer a call with the status of whatever goes wrong in it. Our own mistakes are logged, not shown."""
     try:
         yield
-    except (asyncio.CancelledError, grpc.aio.AbortError):
-        raise
+    except (asyncio.CancelledError, grpc.aio.BaseError):
+        raise  # gRPC's own: the call was ended, or nobody is there any more
     except OspreyError as error:
         status, text = status_of(error), shortened(str(error))
         log = logger.warning if status is grpc.StatusCode.PERMISSION_DENIED else logger.info

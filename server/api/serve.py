@@ -4,104 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable
 
 import grpc
 import structlog
 
 from protos import identity_pb2, identity_pb2_grpc, ingest_pb2, ingest_pb2_grpc, search_pb2, search_pb2_grpc
-from reid.embedder import OnnxEmbedder
 from reid.exposition import exposed
 from reid.release import Release
 from server.api.audit_trail import AuditTrail
+from server.api.closed_loop import SERVICES, ClosedLoop, close_loop
 from server.api.door import PlainDoor, TlsDoor, open_door
 from server.api.health import HealthReporter
 from server.api.identity import IdentityServicer
 from server.api.ingest import IngestServicer
 from server.api.search import SearchServicer
+from server.api.site import Site, now_us, open_site
 from server.consolidator import Consolidator
-from server.errors import StorageError
-from server.gallery.factory import open_gallery
-from server.gallery.gallery import Gallery
 from server.identities import Identities
-from server.ingest import Ingest, ServedSpace
 from server.metrics import ServerCollector
 from server.retention import Retention
-from server.search import PersonSearch
 from server.settings import ServerSettings, check_listen
-from server.storage.database import lock_folder, open_database
-from server.storage.lease import Lease, holder_name
-from server.storage.members import SqlMembers
-from server.storage.records import Records, Summaries
-from server.storage.sql import SqlRecords
-from server.storage.summaries import SqlSummaries
 from server.writer import Writer
 
 logger = structlog.get_logger(__name__)
 
 _EDGE_PING_S = 10.0
 """Edges may ping this often."""
-_VIEWS_PER_PERSON = 64
-"""Views of each candidate that a search compares with."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """What a server holds while it runs."""
-
-    ingest: Ingest
-    lease: Lease
-    records: Records
-    gallery: Gallery
-    summaries: Summaries
-    members: SqlMembers
-    search: PersonSearch
-    served: ServedSpace
-    release: Release
-
-
-@contextlib.contextmanager
-def open_site(settings: ServerSettings, release: Release) -> Iterator[Site]:
-    """Open the records, alone, and restore memory from them.
-
-    Raises:
-        StorageError: The data folder is in use, or the records cannot be opened.
-        ReleaseError: The release cannot be run.
-    """
-    served = ServedSpace(
-        space=release.manifest.space, dim=release.manifest.dim, threshold=release.manifest.thresholds.match
-    )
-    embedder = OnnxEmbedder(release, num_threads=settings.embedder_threads)
-    with lock_folder(settings.data):
-        engine = open_database(settings.storage, data=settings.data)
-        lease = Lease(engine, holder=holder_name(settings.data), duration_s=settings.storage.lease_s, clock_us=_now_us)
-        records = SqlRecords(engine, lease=lease)
-        gallery = open_gallery(settings.gallery, dim=served.dim, space=served.space)
-        ingest = Ingest(records, gallery, served=served, matching=settings.matching, clock_us=_now_us)
-        summaries = SqlSummaries(engine)
-        read_views = partial(summaries.read_views, space=served.space, most_per_person=_VIEWS_PER_PERSON)
-        try:
-            lease.take()
-            ingest.restore()
-            yield Site(
-                ingest=ingest,
-                lease=lease,
-                records=records,
-                gallery=gallery,
-                summaries=summaries,
-                members=SqlMembers(engine, space=served.space),
-                search=PersonSearch(gallery, embedder, read_views, ingest.is_confirmed),
-                served=served,
-                release=release,
-            )
-        finally:
-            with contextlib.suppress(StorageError):  # it ends by itself
-                lease.release()
-            gallery.close()
-            engine.dispose()
 
 
 async def serve(
@@ -123,35 +52,44 @@ async def serve(
     """
     address = check_listen(settings)
     with open_site(settings, release) as site:
-        writer = Writer(site.ingest, settings.writer)
+        writer = site.writer
         door = open_door(settings, site.records.append_audit)
-        identities = Identities(site.ingest, site.records, site.members, site.summaries, clock_us=_now_us)
+        identities = Identities(site.ingest, site.records, site.members, site.summaries, clock_us=now_us)
         consolidator = _consolidator(settings, site, writer, identities)
         server, streams = _build(settings, site, writer, door)
         identity_pb2_grpc.add_IdentityServiceServicer_to_server(
             IdentityServicer(identities, consolidator, writer, site.records, site.summaries), server
         )
+        loop = close_loop(settings, site, server)
         health = _add_health(server, writer)
         port = door.listen(server, address)
         writing = asyncio.create_task(writer.run())
         keeping = asyncio.create_task(site.lease.keep())
         aging = asyncio.create_task(_retention(settings, site).run(writer.submit_operation))
-        watching = [asyncio.create_task(health.run()), asyncio.create_task(door.watch(streams)), keeping, aging]
+        watching = [
+            asyncio.create_task(health.run()),
+            asyncio.create_task(door.watch(streams, *loop.streams)),
+            keeping,
+            aging,
+        ]
         watching.append(asyncio.create_task(consolidator.run()))
+        adapting = [asyncio.create_task(task()) for task in loop.tasks]
         try:
             await server.start()
-            with exposed(_collector(site, writer, streams), settings.metrics) as metrics_url:
+            with exposed(_collector(site, writer, streams, loop), settings.metrics) as metrics_url:
                 logger.info("metrics", url=metrics_url or "off")
                 on_listening(f"{address.rpartition(':')[0]}:{port}")
                 await _first_of(_first_of(stop.wait(), keeping), writing)
         finally:
-            for watch in watching:
+            for watch in (*watching, *adapting):
                 watch.cancel()
             await health.stop()
             streams.stop()
+            loop.stop()
             await server.stop(settings.stop_grace_s)
             await _first_of(writer.close(), writing)
             await writing
+            await asyncio.gather(*adapting, return_exceptions=True)
         with contextlib.suppress(asyncio.CancelledError):
             await keeping  # ends by itself only with LeaseLostError
     logger.info("stopped")
@@ -165,14 +103,18 @@ def _consolidator(settings: ServerSettings, site: Site, writer: Writer, identiti
         writer.submit_operation,
         settings=settings.consolidation,
         maturity=settings.matching.maturity,
-        threshold=site.served.threshold,
-        clock_us=_now_us,
+        spaces=lambda: site.served.spaces,
+        clock_us=now_us,
     )
 
 
 def _retention(settings: ServerSettings, site: Site) -> Retention:
     return Retention(
-        site.records, settings.retention, space=site.served.space, let_go=site.ingest.let_go, clock_us=_now_us
+        site.records,
+        settings.retention,
+        spaces=lambda: site.served.spaces,
+        let_go=site.ingest.let_go,
+        clock_us=now_us,
     )
 
 
@@ -182,21 +124,21 @@ def _add_health(server: grpc.aio.Server, writer: Writer) -> HealthReporter:
         lambda: writer.is_failing,
         services=[
             service.full_name
-            for protos in (ingest_pb2, search_pb2, identity_pb2)
+            for protos in (ingest_pb2, search_pb2, identity_pb2, *SERVICES)
             for service in protos.DESCRIPTOR.services_by_name.values()
         ],
     )
 
 
-def _collector(site: Site, writer: Writer, streams: IngestServicer) -> ServerCollector:
+def _collector(site: Site, writer: Writer, streams: IngestServicer, loop: ClosedLoop) -> ServerCollector:
     return ServerCollector(
         ingest=site.ingest,
         writer=writer,
-        gallery=site.gallery,
+        served=site.served,
         streams=streams.counts,
         connected=streams.connected_edges,
-        release=site.release.ref,
-        started_at_us=_now_us(),
+        started_at_us=now_us(),
+        closed_loop=loop.metrics,
     )
 
 
@@ -213,16 +155,15 @@ def _build(
             *_keepalive(settings.streams.keepalive_s),
         ],
     )
-    streams = IngestServicer(site.ingest, writer, served=site.served, settings=settings.streams)
+    streams = IngestServicer(site.ingest, writer, spaces=lambda: site.served.spaces, settings=settings.streams)
     search = SearchServicer(
         site.summaries,
         site.search,
         site.ingest,
-        AuditTrail(site.records.append_audit, writer.submit_operation, _now_us),
+        AuditTrail(site.records.append_audit, writer.submit_operation, now_us),
         connected_camids=streams.connected_camids,
-        release=site.release.ref,
-        threshold=site.served.threshold,
-        started_at_us=_now_us(),
+        served=site.served,
+        started_at_us=now_us(),
     )
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(streams, server)
     search_pb2_grpc.add_SearchServiceServicer_to_server(search, server)
@@ -249,7 +190,3 @@ async def _first_of(awaited: Awaitable[object], writing: asyncio.Task[None]) -> 
         await asyncio.wait((waiting, writing), return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -18,6 +18,7 @@ from reid.credentials import Credentials
 from reid.release import Release
 from server.api.serve import serve
 from server.metrics import MetricsSettings
+from server.releases.rollout import RolloutSettings
 from server.settings import ServerSettings, StreamSettings
 from server.storage.database import StorageSettings
 
@@ -33,6 +34,7 @@ def running_server(
     insecure: bool = True,
     storage: StorageSettings | None = None,
     max_calls_per_caller: int = 32,
+    rollout: RolloutSettings | None = None,
 ) -> Iterator[str]:
     """Serve on a free port of loopback; gives the address. Leaving stops the server gracefully."""
     settings = ServerSettings(
@@ -47,6 +49,7 @@ def running_server(
         max_calls=max_calls,
         storage=storage or StorageSettings(),
         metrics=metrics or MetricsSettings(listen=""),
+        rollout=rollout or RolloutSettings(),
     )
     address: queue.Queue[str] = queue.Queue()
     loop = asyncio.new_event_loop()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from protos import common_pb2, ingest_pb2
+from reid.alignment import Alignments
+from reid.embedder import OnnxEmbedder
 from reid.embedding import pack
+from reid.release import Release
 from reid.types import PROTOCOL_VERSION, Box, FloatArray, Observation, SpooledObservation
 from reid.wire import observation_to_proto
+from server.admission import Batch
 from server.errors import StorageError
+from server.gallery.gallery import Gallery
 from server.gallery.local import LocalGallery
-from server.ingest import Batch, Ingest, ServedSpace
+from server.ingest import Ingest
 from server.matching.online import MatchingSettings
+from server.served import Served, Serving
+from server.spaces import ServedSpace, Spaces
 from server.storage.database import StorageSettings, open_database
 from server.storage.records import Changes
 from server.storage.sql import SqlRecords
@@ -24,6 +31,7 @@ from server.types import Spool
 
 DIM = 8
 SERVED = ServedSpace(space="tiny-1-0", dim=DIM, threshold=0.9)
+SPACES = Spaces(SERVED)
 SPOOL = Spool("edge1", "spool1")
 SECOND_US = 1_000_000
 
@@ -58,10 +66,10 @@ def observation(
     )
 
 
-def batch(first_seq: int, *observations: Observation, spool: Spool = SPOOL) -> Batch:
+def batch(first_seq: int, *observations: Observation, spool: Spool = SPOOL, space: str = SERVED.space) -> Batch:
     """A batch with consecutive sequence numbers."""
     spooled = [SpooledObservation(first_seq + index, item) for index, item in enumerate(observations)]
-    return Batch(spool=spool, observations=spooled, last_seq=first_seq + len(spooled) - 1)
+    return Batch(spool=spool, space=space, observations=spooled, last_seq=first_seq + len(spooled) - 1)
 
 
 def hello(edge_id: str = "edge1", *, camids: Sequence[str] = ("cam1", "cam2")) -> ingest_pb2.Hello:
@@ -121,18 +129,27 @@ class ServerParts:
     data: Path
     clock: Clock = field(default_factory=Clock)
     matching: MatchingSettings = field(default_factory=MatchingSettings)
+    serves: ServedSpace = SERVED
+    alignments: Alignments = field(default_factory=Alignments)
 
     def __post_init__(self) -> None:
         self.engine = open_database(StorageSettings(), data=self.data)
         self.records = FailingRecords(self.engine)
         self.summaries = SqlSummaries(self.engine)
-        self.gallery = LocalGallery(DIM)
-        self.ingest = Ingest(self.records, self.gallery, served=SERVED, matching=self.matching, clock_us=self.clock)
+        self.gallery: Gallery = LocalGallery(DIM)
+        self.ingest = Ingest(
+            self.records,
+            self.gallery,
+            served=self.serves,
+            matching=self.matching,
+            clock_us=self.clock,
+            alignments=self.alignments,
+        )
         self.ingest.restore()
 
     def reopen(self) -> ServerParts:
         self.engine.dispose()
-        return ServerParts(self.data, clock=self.clock, matching=self.matching)
+        return replace(self)
 
     def person_of(self, tracklet_id: int, camid: str = "cam1", edge_id: str = "edge1") -> int:
         return next(
@@ -140,6 +157,12 @@ class ServerParts:
             for tracklet in self.summaries.iter_summaries(person_id=0, with_sightings=False)
             if (*tracklet.camera, tracklet.tracklet_id) == (edge_id, camid, tracklet_id)
         )
+
+
+def served_by(parts: ServerParts, release: Release) -> Served:
+    """What is served, over these parts, with the network of a release."""
+    embedder = OnnxEmbedder(release, num_threads=1)
+    return Served(Serving(release=release, embedder=embedder, spaces=parts.ingest.spaces, gallery=parts.gallery))
 
 
 def open_parts(data: Path) -> Iterator[ServerParts]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import grpc
 import pytest
 
-from reid.errors import OspreyError, ReleaseMismatchError
+from reid.errors import OspreyError
 from server.api.errors import STATUS_OF, answering, status_of
 from server.errors import StorageError, VersionError
 
@@ -43,7 +43,7 @@ def test_an_error_is_answered_with_its_status_and_text() -> None:
 def test_the_nearest_class_decides() -> None:
     assert status_of(VersionError("x")) is grpc.StatusCode.FAILED_PRECONDITION
     assert status_of(type("Sub", (StorageError,), {})("x")) is grpc.StatusCode.UNAVAILABLE
-    assert status_of(ReleaseMismatchError("x")) is grpc.StatusCode.INTERNAL
+    assert status_of(type("Unlisted", (OspreyError,), {})("x")) is grpc.StatusCode.INTERNAL
 
 
 def test_a_text_that_repeats_a_large_request_is_cut_to_what_a_header_holds() -> None:
@@ -71,3 +71,19 @@ def test_cancelled_calls_are_left_alone() -> None:
 
 def test_every_error_of_the_table_is_one_of_ours() -> None:
     assert all(issubclass(kind, OspreyError) for kind in STATUS_OF)
+
+
+def test_a_caller_who_hung_up_is_nobodys_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    class Gone(Context):
+        async def abort(self, code: grpc.StatusCode, details: str) -> None:
+            raise grpc.aio.InternalError("Failed execute_batch")
+
+    context: Any = Gone()
+
+    async def call() -> None:
+        async with answering(context), answering(context):
+            raise StorageError("disk full")
+
+    with pytest.raises(grpc.aio.InternalError):
+        asyncio.run(call())
+    assert "a call failed" not in capsys.readouterr().out

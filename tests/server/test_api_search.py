@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from fakes_running import TalkingEdge, running_server
-from fakes_stream import SECOND_US, SERVED, ServerParts, batch_message, half_bytes, hello, observation
+from fakes_stream import SECOND_US, ServerParts, batch_message, half_bytes, hello, observation, served_by
 
 from protos import search_pb2
 from reid.release import Release
-from reid.types import ReleaseRef
 from server.api.audit_trail import AuditTrail
 from server.api.search import SearchServicer, with_connections
 from server.client import SearchClient
@@ -148,7 +147,7 @@ class StuckSearch:
         return []
 
 
-def test_many_photos_at_once_hold_up_nothing_else(parts: ServerParts) -> None:
+def test_many_photos_at_once_hold_up_nothing_else(parts: ServerParts, tiny_release: Release) -> None:
     search: Any = StuckSearch()
     context: Any = None
     photo, vector = search_pb2.SearchPersonsRequest(image=b"x"), search_pb2.SearchPersonsRequest(embedding=b"x")
@@ -165,8 +164,7 @@ def test_many_photos_at_once_hold_up_nothing_else(parts: ServerParts) -> None:
             parts.ingest,
             AuditTrail(audit.append, operation, lambda: 0),
             connected_camids=dict,
-            release=ReleaseRef("tiny", "1", SERVED.space),
-            threshold=0.9,
+            served=served_by(parts, tiny_release),
             started_at_us=0,
         )
         photos = [asyncio.create_task(servicer.SearchPersons(photo, context)) for _ in range(40)]

@@ -51,7 +51,7 @@ def test_a_backup_is_consistent_while_the_server_writes(data: Path, tmp_path: Pa
     def write() -> None:
         for number in range(3, 500):
             state = SpoolState(spool_key=1, acked_seq=number, num_observations=number)
-            records.commit(Changes(space="s", time_us=1, changed_spools={SPOOL: state}, new_persons=[number]))
+            records.commit(Changes(time_us=1, changed_spools={SPOOL: state}, new_persons=[number]))
             if is_done.is_set():
                 break
 
@@ -83,7 +83,7 @@ def test_a_restored_backup_need_not_wait_for_the_lease_it_was_taken_under(data: 
 def test_records_are_replaced_only_by_force_and_whole(data: Path, tmp_path: Path) -> None:
     back_up(SQLITE, data=data, out=tmp_path / "copy.db")
     killed = SqlRecords(open_database(SQLITE, data=data))  # leaves its log behind, as after kill -9
-    killed.commit(Changes(space="s", time_us=1, new_persons=[99]))
+    killed.commit(Changes(time_us=1, new_persons=[99]))
     with pytest.raises(StorageError, match="has records: give --force"):
         restore(SQLITE, data=data, source=tmp_path / "copy.db", is_forced=False)
     restore(SQLITE, data=data, source=tmp_path / "copy.db", is_forced=True)
@@ -116,7 +116,7 @@ def test_a_backup_of_a_newer_server_is_refused(data: Path, tmp_path: Path) -> No
     with sqlite3.connect(copy) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StorageError, match="schema version 9999, this program knows up to 0003"):
+    with pytest.raises(StorageError, match="schema version 9999, this program knows up to 0004"):
         restore(SQLITE, data=tmp_path / "new", source=copy, is_forced=False)
 
 

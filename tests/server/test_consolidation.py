@@ -31,6 +31,7 @@ def tracklet(key: int, looks_like: int, person_id: int, *, camera: int = 1, star
         tracklet_key=key,
         camera_key=camera,
         tracklet_id=key,
+        space="s",
         start_us=start_us,
         end_us=start_us + 50,
         num_observations=4,

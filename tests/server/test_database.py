@@ -7,7 +7,7 @@ import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from fakes_stream import ServerParts, batch, observation
+from fakes_stream import SPACES, ServerParts, batch, observation
 from sqlalchemy import Engine, create_engine, text
 
 import server.storage.migrations
@@ -37,7 +37,7 @@ def test_records_of_a_newer_server_are_refused_with_both_versions(tmp_path: Path
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(StorageError, match=r"schema version 9999, this server knows up to 0003.*newer"):
+    with pytest.raises(StorageError, match=r"schema version 9999, this server knows up to 0004.*newer"):
         open_database(StorageSettings(), data=tmp_path)
 
 
@@ -79,7 +79,7 @@ def test_records_of_an_older_schema_are_migrated_and_whole(revision: str, tmp_pa
     engine = open_database(StorageSettings(), data=tmp_path)
     assert SqlSummaries(engine).totals() == Totals(num_observations=1, num_tracklets=1, num_persons=1)
     assert SqlRecords(engine).read_directory().next_person_id == 3
-    (found,) = SqlRecords(engine).iter_tracklets("tiny-1-0")
+    (found,) = SqlRecords(engine).iter_tracklets(SPACES)
     assert (found.person_id, found.is_closed, found.updated_us) == (1, True, 9)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -126,7 +126,7 @@ def test_migrations_make_the_same_tables_in_every_database(engine: Engine) -> No
 
 def test_reading_needs_the_schema_of_this_version(tmp_path: Path) -> None:
     old_records(tmp_path, revision="0002")
-    with pytest.raises(StorageError, match=r"schema version 0002, this program reads 0003: start this version"):
+    with pytest.raises(StorageError, match=r"schema version 0002, this program reads 0004: start this version"):
         read_database(StorageSettings(), data=tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_what_is_opened_to_read_cannot_be_written(tmp_path: Path) -> None:
     open_database(StorageSettings(), data=tmp_path).dispose()
     engine = read_database(StorageSettings(), data=tmp_path)
     with pytest.raises(StorageError, match="readonly"):
-        SqlRecords(engine).commit(Changes(space="s", time_us=1, new_persons=[1]))
+        SqlRecords(engine).commit(Changes(time_us=1, new_persons=[1]))
     engine.dispose()
 
 

@@ -27,7 +27,7 @@ def walk(person: int, *, tracklet_id: int, start_s: float, first_seq: int, views
 
 
 def identities_of(parts: ServerParts) -> Identities:
-    members = SqlMembers(parts.engine, space=SERVED.space)
+    members = SqlMembers(parts.engine, spaces=lambda: parts.ingest.spaces)
     return Identities(parts.ingest, parts.records, members, parts.summaries, clock_us=parts.clock)
 
 
@@ -194,11 +194,11 @@ def consolidator_of(parts: ServerParts, identities: Identities) -> Consolidator:
     return Consolidator(
         identities,
         parts.records,
-        SqlMembers(parts.engine, space=SERVED.space),
+        SqlMembers(parts.engine, spaces=lambda: parts.ingest.spaces),
         submitting,
         settings=ConsolidationSettings(),
         maturity=MaturitySettings(),
-        threshold=SERVED.threshold,
+        spaces=lambda: parts.ingest.spaces,
         clock_us=parts.clock,
     )
 
@@ -257,7 +257,7 @@ def test_persons_outside_the_window_are_left_alone(parts: ServerParts, torn: Ide
 def test_persons_that_changed_since_they_were_read_are_left_to_the_next_time(
     parts: ServerParts, torn: Identities
 ) -> None:
-    members = SqlMembers(parts.engine, space=SERVED.space)
+    members = SqlMembers(parts.engine, spaces=lambda: parts.ingest.spaces)
     (regrouping,) = consolidate(
         members.read_members([1, 2]),
         [],

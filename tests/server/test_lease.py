@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fakes_records import SPACES
 from sqlalchemy import Engine
 
 from server.errors import LeaseLostError, StorageError
@@ -39,7 +40,7 @@ def lease(engine: Engine, clock: SleepyClock, holder: str) -> Lease:
 
 
 def step(person_id: int) -> Changes:
-    return Changes(space="tiny-1-0", time_us=9, new_persons=[person_id])
+    return Changes(time_us=9, new_persons=[person_id])
 
 
 def test_a_server_that_was_superseded_can_write_nothing(engine: Engine, clock: SleepyClock) -> None:
@@ -51,8 +52,8 @@ def test_a_server_that_was_superseded_can_write_nothing(engine: Engine, clock: S
     for change in (
         lambda: superseded.commit(step(2)),
         lambda: superseded.commit_rearrangement(Rearrangement(kind="name", actor="a", time_us=1, names={1: "x"})),
-        lambda: superseded.erase_person(1, Actor("a", "operator"), 1),
-        lambda: superseded.delete_tracklets(before_us=99, limit=9),
+        lambda: superseded.erase_person(1, Actor("a", "operator"), 1, spaces=SPACES),
+        lambda: superseded.delete_tracklets(spaces=SPACES, before_us=99, limit=9),
     ):
         with pytest.raises(LeaseLostError, match="another server took over the records, with lease 2 after lease 1"):
             change()

@@ -13,6 +13,7 @@ def tracklet(key: int, person_id: int) -> Tracklet:
         tracklet_key=key,
         camera_key=1,
         tracklet_id=key,
+        space="s",
         start_us=0,
         end_us=1,
         num_observations=1,

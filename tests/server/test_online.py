@@ -34,7 +34,7 @@ class Site:
         """Each arrival is (camera_key, tracklet_id, observations)."""
         resolved = []
         for camera_key, tracklet_id, observations in arrivals:
-            name = TrackletName(camera_key, tracklet_id)
+            name = TrackletName(camera_key, tracklet_id, "s")
             if name not in self.tracklets:
                 key = len(self.tracklets) + 1
                 self.tracklets[name] = new_tracklet(name, observations[0], tracklet_key=key)
@@ -49,7 +49,7 @@ class Site:
         return changes
 
     def person(self, camera_key: int, tracklet_id: int) -> int:
-        return self.tracklets[TrackletName(camera_key, tracklet_id)].person_id
+        return self.tracklets[TrackletName(camera_key, tracklet_id, "s")].person_id
 
 
 def seen(person: int, *, start_s: float = 0, count: int = GROWN, noise: float = 0.0) -> list[Observation]:
@@ -180,7 +180,7 @@ def test_the_usual_time_between_two_cameras_decides_a_close_case(most_tracklets:
 
 
 def test_persons_that_are_gone_are_no_candidates(site: Site) -> None:
-    opened = site.matcher.touch([(new_tracklet(TrackletName(1, 1), observation(), tracklet_key=1), seen(0))])
+    opened = site.matcher.touch([(new_tracklet(TrackletName(1, 1, "s"), observation(), tracklet_key=1), seen(0))])
     changes = site.matcher.decide(opened, [[99]])
     assert changes.new_persons == [1]
 

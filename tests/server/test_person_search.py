@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import pytest
-from fakes_stream import DIM, half_bytes, look
+from fakes_stream import DIM, SPACES, half_bytes, look
 
 from reid.embedder import OnnxEmbedder
 from reid.errors import EmbeddingError, ImageError
 from reid.release import Release
 from server.gallery.local import LocalGallery
 from server.search import PersonSearch
+from server.served import Served, Serving
+from server.spaces import Spaces
 from server.types import PrototypeRef, Scope, Views
 
 PROVISIONAL = 1000
@@ -37,7 +39,7 @@ class FakeViews:
 
     items: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def __call__(self, person_ids: Sequence[int], scope: Scope) -> Views:
+    def __call__(self, person_ids: Sequence[int], scope: Scope, *, spaces: Spaces) -> Views:
         rows = [item for item in self.items if item[0] in person_ids]
         rows = [item for item in rows if not scope.camera_keys or item[1] in scope.camera_keys]
         return Views(
@@ -55,7 +57,8 @@ def views() -> FakeViews:
 @pytest.fixture
 def search(gallery: LocalGallery, tiny_release: Release, views: FakeViews) -> PersonSearch:
     embedder = OnnxEmbedder(tiny_release, num_threads=1)
-    return PersonSearch(gallery, embedder, views, lambda person_id: person_id < PROVISIONAL)
+    served = Served(Serving(release=tiny_release, embedder=embedder, spaces=SPACES, gallery=gallery))
+    return PersonSearch(served, views, lambda person_id: person_id < PROVISIONAL)
 
 
 def test_each_person_is_named_once_by_the_nearest_prototype(search: PersonSearch, gallery: LocalGallery) -> None:

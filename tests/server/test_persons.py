@@ -11,7 +11,7 @@ from server.types import NO_PERSON, PrototypeRef, Tracklet, TrackletName
 
 def tracklet(key: int, person: int, *, camera_key: int = 1, start_s: float = 0, count: int = 3) -> Tracklet:
     observations = [observation(person, time_s=start_s + index) for index in range(count)]
-    made = new_tracklet(TrackletName(camera_key, key), observations[0], tracklet_key=key)
+    made = new_tracklet(TrackletName(camera_key, key, "s"), observations[0], tracklet_key=key)
     pool(made, observations)
     return made
 

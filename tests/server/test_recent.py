@@ -8,7 +8,7 @@ from server.types import CameraSpan, Tracklet, TrackletName
 
 
 def tracklet(tracklet_id: int, *, updated_us: int) -> Tracklet:
-    made = new_tracklet(TrackletName(1, tracklet_id), observation(), tracklet_key=tracklet_id)
+    made = new_tracklet(TrackletName(1, tracklet_id, "s"), observation(), tracklet_key=tracklet_id)
     made.updated_us = updated_us
     return made
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes_records import SPACE, fill, owners
+from fakes_records import SPACES, fill, owners
 from fakes_stream import Clock, ServerParts, batch, observation
 
 from server.errors import StoppingError, StorageError
@@ -18,7 +18,9 @@ DAY_US = 86_400 * 1_000_000
 
 
 def retention_of(parts: ServerParts, settings: RetentionSettings) -> Retention:
-    return Retention(parts.records, settings, space="tiny-1-0", let_go=parts.ingest.let_go, clock_us=parts.clock)
+    return Retention(
+        parts.records, settings, spaces=lambda: parts.ingest.spaces, let_go=parts.ingest.let_go, clock_us=parts.clock
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_steps_are_bounded_and_ask_to_go_on(tmp_path: Path) -> None:
         gone.extend(item.tracklet_key for item in tracklets if isinstance(item, Tracklet))
 
     settings = RetentionSettings(records_days=1, step_tracklets=2)
-    retention = Retention(records, settings, space=SPACE, let_go=let_go, clock_us=Clock(now_us=2 * DAY_US))
+    retention = Retention(records, settings, spaces=lambda: SPACES, let_go=let_go, clock_us=Clock(now_us=2 * DAY_US))
     assert [retention.step() for _ in range(3)] == [True, True, False]
     assert gone == [1, 2, 3, 4, 5]
     records.close()
@@ -61,7 +63,7 @@ def test_views_go_before_their_records(parts: ServerParts) -> None:
     parts.ingest.step([batch(1, observation())])
     parts.clock.now_us += 2 * DAY_US
     retention_of(parts, RetentionSettings(views_days=1, records_days=9)).step()
-    assert len(parts.summaries.read_views([1], space="tiny-1-0", most_per_person=9).person_ids) == 0
+    assert len(parts.summaries.read_views([1], spaces=parts.ingest.spaces, most_per_person=9).person_ids) == 0
     assert parts.person_of(1) == 1
 
 
@@ -82,5 +84,5 @@ def test_it_goes_on_after_a_failure_and_ends_with_the_writer(parts: ServerParts)
 def test_without_an_age_nothing_is_ever_deleted(parts: ServerParts) -> None:
     parts.ingest.step([batch(1, observation())])
     parts.clock.now_us += 99_999 * DAY_US
-    asyncio.run(retention_of(parts, RetentionSettings()).run(lambda _: pytest.fail("nothing to do")))
+    asyncio.run(retention_of(parts, RetentionSettings(crops_days=0)).run(lambda _: pytest.fail("nothing to do")))
     assert parts.person_of(1) == 1

@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from fakes_stream import DIM, SECOND_US, SPOOL, ServerParts, batch, look, observation
+from fakes_stream import DIM, SECOND_US, SERVED, SPOOL, ServerParts, batch, look, observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from server.admission import Batch
 from server.errors import StorageError
-from server.ingest import Batch
 from server.matching.online import MatchingSettings
 from server.storage.schema import observations
 from server.types import PrototypeRef, Spool, Totals
@@ -92,7 +92,8 @@ def test_refused_observations_are_acknowledged_but_not_stored(parts: ServerParts
 
 
 def test_a_batch_without_a_valid_observation_moves_the_acknowledgement(parts: ServerParts) -> None:
-    assert parts.ingest.step([Batch(spool=SPOOL, observations=(), last_seq=5, rejected_seqs=(5,))]) == [5]
+    refused = Batch(spool=SPOOL, space=SERVED.space, observations=(), last_seq=5, rejected_seqs=(5,))
+    assert parts.ingest.step([refused]) == [5]
 
 
 def test_one_person_in_two_cameras_is_found_by_the_gallery(parts: ServerParts) -> None:

@@ -75,7 +75,7 @@ def test_identities_and_latencies_are_counted(seen: Samples) -> None:
 
 def test_no_label_grows_with_cameras_or_persons(seen: Samples) -> None:
     labels = {label for _, pairs in seen for label, _ in pairs}
-    assert labels <= {"edge_id", "le", "name", "version", "space"}
+    assert labels <= {"edge_id", "le", "name", "version", "space", "state", "verdict"}
 
 
 def test_the_dashboard_asks_only_for_what_is_served(seen: Samples) -> None:

@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes_stream import SERVED, look
+from fakes_stream import SERVED, SPACES, look
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from server.errors import StorageError
+from server.spaces import Spaces
 from server.storage.database import StorageSettings, open_database
 from server.storage.records import Changes, StoredObservation
 from server.storage.sql import SqlRecords
 from server.types import Camera, CameraSpan, Spool, SpoolState, Tracklet, TrackletName
 
 EDGE = Spool("edge1", "spool1")
+OTHER = Spaces(replace(SERVED, space="other"))
 
 
 def tracklet(key: int, *, person_id: int = 1) -> Tracklet:
@@ -26,6 +28,7 @@ def tracklet(key: int, *, person_id: int = 1) -> Tracklet:
         tracklet_key=key,
         camera_key=1,
         tracklet_id=100 + key,
+        space=SERVED.space,
         start_us=1,
         end_us=2,
         num_observations=1,
@@ -36,13 +39,16 @@ def tracklet(key: int, *, person_id: int = 1) -> Tracklet:
     )
 
 
+def name(key: int) -> TrackletName:
+    return TrackletName(1, 100 + key, SERVED.space)
+
+
 def row(seq: int, *, tracklet_key: int = 1) -> StoredObservation:
     return StoredObservation(1, seq, tracklet_key, 5, 1.0, 2.0, 3.0, 4.0, 0.5, bytes(16))
 
 
 def first_changes() -> Changes:
     return Changes(
-        space=SERVED.space,
         time_us=9,
         new_cameras={1: Camera("edge1", "cam1")},
         new_spools={EDGE: SpoolState(spool_key=1, acked_seq=2, num_observations=2, last_seen_us=9)},
@@ -64,8 +70,9 @@ def test_what_was_committed_is_read_back(records: SqlRecords) -> None:
     assert directory.cameras == {1: Camera("edge1", "cam1")}
     assert directory.spools == first_changes().new_spools
     assert (directory.next_tracklet_key, directory.next_person_id) == (2, 2)
-    (found,) = records.iter_tracklets(SERVED.space)
-    assert (found.name, found.weight, found.updated_us, found.is_closed) == (TrackletName(1, 101), 0.3, 7, False)
+    (found,) = records.iter_tracklets(SPACES)
+    assert (found.name, found.weight) == (name(1), 0.3)
+    assert (found.updated_us, found.is_closed) == (7, False)
     assert np.array_equal(found.embedding_sum, tracklet(1).embedding_sum)
 
 
@@ -73,38 +80,38 @@ def test_changed_rows_replace_the_old_ones(records: SqlRecords) -> None:
     changed = tracklet(1)
     changed.weight, changed.is_closed = 4.0, True
     state = replace(first_changes().new_spools[EDGE], acked_seq=9)
-    records.commit(Changes(space=SERVED.space, time_us=9, changed_spools={EDGE: state}, changed_tracklets=[changed]))
-    (found,) = records.iter_tracklets(SERVED.space)
+    records.commit(Changes(time_us=9, changed_spools={EDGE: state}, changed_tracklets=[changed]))
+    (found,) = records.iter_tracklets(SPACES)
     assert (found.weight, found.is_closed) == (4.0, True)
     assert records.read_directory().spools[EDGE].acked_seq == 9
 
 
 def test_a_repeated_observation_fails_the_whole_commit(records: SqlRecords) -> None:
-    changes = Changes(space=SERVED.space, time_us=9, observations=[row(2)], new_persons=[2])
+    changes = Changes(time_us=9, observations=[row(2)], new_persons=[2])
     with pytest.raises(StorageError, match=r"(?i)commit failed: .*unique constraint"):
         records.commit(changes)
     assert records.read_directory().next_person_id == 2
 
 
 def test_tracklets_of_another_space_are_not_found(records: SqlRecords) -> None:
-    assert list(records.iter_tracklets("other")) == []
-    assert records.find_tracklets([TrackletName(1, 101)], "other") == []
+    assert list(records.iter_tracklets(OTHER)) == []
+    assert records.find_tracklets([name(1)], OTHER) == []
 
 
 def test_tracklets_are_found_by_name(records: SqlRecords) -> None:
-    names = [TrackletName(1, 101), TrackletName(1, 999), TrackletName(2, 101)]
-    assert [found.tracklet_key for found in records.find_tracklets(names, SERVED.space)] == [1]
-    assert records.find_tracklets([], SERVED.space) == []
+    names = [name(1), name(899), name(1)._replace(camera_key=2)]
+    assert [found.tracklet_key for found in records.find_tracklets(names, SPACES)] == [1]
+    assert records.find_tracklets([], SPACES) == []
 
 
 def test_tracklets_are_found_by_a_moment_that_they_share(records: SqlRecords) -> None:
     later = replace(tracklet(2), start_us=10, end_us=20)
-    records.commit(Changes(space=SERVED.space, time_us=9, new_tracklets=[later]))
+    records.commit(Changes(time_us=9, new_tracklets=[later]))
     cases = {(1, 2, 10): [1, 2], (1, 0, 1): [1], (1, 3, 9): [], (1, 20, 99): [2], (2, 0, 99): []}
     for span, keys in cases.items():
-        found = records.find_overlapping([CameraSpan(*span)] * 2, SERVED.space)
+        found = records.find_overlapping([CameraSpan(*span)] * 2, SPACES)
         assert [item.tracklet_key for item in found] == keys
-    assert records.find_overlapping([CameraSpan(1, 0, 99)], "other") == []
+    assert records.find_overlapping([CameraSpan(1, 0, 99)], OTHER) == []
 
 
 def test_finding_tracklets_reads_only_those(tmp_path: Path) -> None:
@@ -117,8 +124,8 @@ def test_finding_tracklets_reads_only_those(tmp_path: Path) -> None:
             plans.extend(row[3] for row in plan)
 
     event.listen(records._engine, "before_cursor_execute", explain)
-    records.find_tracklets([TrackletName(1, 101), TrackletName(2, 5)], SERVED.space)
-    records.find_overlapping([CameraSpan(1, 0, 9)], SERVED.space)
+    records.find_tracklets([name(1), TrackletName(2, 5, SERVED.space)], SPACES)
+    records.find_overlapping([CameraSpan(1, 0, 9)], SPACES)
     reading = [plan for plan in plans if "tracklets" in plan]
     assert len(reading) == 2
     assert all(plan.startswith("SEARCH tracklets USING INDEX") for plan in reading)
@@ -127,10 +134,10 @@ def test_finding_tracklets_reads_only_those(tmp_path: Path) -> None:
 
 def test_all_tracklets_come_once_over_many_pages(records: SqlRecords, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.storage.sql._PAGE", 3)
-    records.commit(Changes(space=SERVED.space, time_us=9, new_tracklets=[tracklet(key) for key in range(2, 12)]))
-    assert [found.tracklet_key for found in records.iter_tracklets(SERVED.space)] == list(range(1, 12))
-    names = [TrackletName(1, 100 + key) for key in range(1, 12)]
-    assert len(records.find_tracklets(names, SERVED.space)) == 11
+    records.commit(Changes(time_us=9, new_tracklets=[tracklet(key) for key in range(2, 12)]))
+    assert [found.tracklet_key for found in records.iter_tracklets(SPACES)] == list(range(1, 12))
+    names = [name(key) for key in range(1, 12)]
+    assert len(records.find_tracklets(names, SPACES)) == 11
 
 
 def test_a_locked_database_is_an_error_and_then_works_again(tmp_path: Path) -> None:
@@ -155,11 +162,11 @@ def test_a_full_disk_is_an_error_and_the_commit_works_once_there_is_room(tmp_pat
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
     with pytest.raises(StorageError, match="commit failed: database or disk is full"):
-        records.commit(Changes(space=SERVED.space, time_us=9, observations=bulky))
+        records.commit(Changes(time_us=9, observations=bulky))
     assert stored(engine) == [1, 2]
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=100000")
-    records.commit(Changes(space=SERVED.space, time_us=9, observations=bulky))
+    records.commit(Changes(time_us=9, observations=bulky))
     assert stored(engine) == list(range(1, 500))
     records.close()
 
@@ -178,7 +185,7 @@ def commit_for_ever(data: Path) -> None:
     records.commit(first_changes())
     for seq in range(3, 1_000_000):
         state = SpoolState(spool_key=1, acked_seq=seq, num_observations=seq)
-        records.commit(Changes(space=SERVED.space, time_us=9, changed_spools={EDGE: state}, observations=[row(seq)]))
+        records.commit(Changes(time_us=9, changed_spools={EDGE: state}, observations=[row(seq)]))
         sys.stdout.write(f"{seq}\n")
         sys.stdout.flush()
 

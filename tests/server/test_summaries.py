@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from fakes_stream import DIM, SECOND_US, SERVED, ServerParts, batch, look, observation
+from fakes_stream import DIM, SECOND_US, SERVED, SPACES, ServerParts, batch, look, observation
 
 from reid.types import Box
 from server.errors import NotFoundError
+from server.spaces import Spaces
 from server.types import Camera, EdgeSummary, PersonSummary, Sighting, Spool
 
 
@@ -69,7 +72,7 @@ def test_the_best_views_of_each_person_are_read(parts: ServerParts) -> None:
     qualities = [0.2, 0.9, 0.5]
     parts.ingest.step([batch(1, *(observation(0, time_s=i, quality=q) for i, q in enumerate(qualities)))])
     parts.ingest.step([batch(1, observation(3, time_s=90), spool=Spool("edge2", "s"))])
-    views = parts.summaries.read_views([1, 2, 99], space=SERVED.space, most_per_person=2)
+    views = parts.summaries.read_views([1, 2, 99], spaces=SPACES, most_per_person=2)
     assert sorted(views.person_ids.tolist()) == [1, 1, 2]
     assert views.embeddings.shape == (3, DIM)
     np.testing.assert_allclose(views.embeddings[views.person_ids == 2][0], look(3), atol=1e-3)
@@ -77,7 +80,14 @@ def test_the_best_views_of_each_person_are_read(parts: ServerParts) -> None:
 
 @pytest.mark.parametrize(("persons", "space"), [([], SERVED.space), ([1], "another")], ids=["nobody", "another-space"])
 def test_there_may_be_no_views(filled: ServerParts, persons: list[int], space: str) -> None:
-    assert len(filled.summaries.read_views(persons, space=space, most_per_person=2).person_ids) == 0
+    assert (
+        len(
+            filled.summaries.read_views(
+                persons, spaces=Spaces(replace(SERVED, space=space)), most_per_person=2
+            ).person_ids
+        )
+        == 0
+    )
 
 
 def test_an_unknown_person_is_named(filled: ServerParts) -> None:

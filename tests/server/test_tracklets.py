@@ -19,7 +19,7 @@ from server.types import CameraSpan, Tracklet, TrackletName
 
 
 def pooled(*observations: Observation, camera_key: int = 1) -> Tracklet:
-    tracklet = new_tracklet(TrackletName(camera_key, 1), observations[0], tracklet_key=1)
+    tracklet = new_tracklet(TrackletName(camera_key, 1, "s"), observations[0], tracklet_key=1)
     pool(tracklet, observations)
     return tracklet
 

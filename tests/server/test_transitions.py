@@ -10,7 +10,7 @@ from server.types import Tracklet, TrackletName
 
 def tracklet(key: int, person: int, *, camera_key: int, start_s: float, count: int = 3) -> Tracklet:
     observations = [observation(person, time_s=start_s + index) for index in range(count)]
-    made = new_tracklet(TrackletName(camera_key, key), observations[0], tracklet_key=key)
+    made = new_tracklet(TrackletName(camera_key, key, "s"), observations[0], tracklet_key=key)
     pool(made, observations)
     made.person_id = person + 1
     return made
