@@ -4,6 +4,9 @@ Each epoch embeds all crops, clusters them into pseudo labels, lets the method b
 steps on P x K batches of pseudo labels. Optimiser and schedule go on across epochs. Several processes may share the
 work (`train.distributed`).
 
+A run may be held to the weights that it starts from (`train.losses.compatibility`): their embeddings of the crops are
+then kept, as what a server's old records are made of.
+
 A run is a function of its settings and its crops: batches follow from (seed, epoch), changes to crops from (seed,
 epoch, step), clusters from the weights. Checkpoints are written between epochs; a run that was broken off repeats the
 epoch it was in and goes on to the losses it would have had.
@@ -32,11 +35,13 @@ from train.distributed import ALONE, Ranks
 from train.embed import embed_crops
 from train.evaluator import Evaluate
 from train.learner import Learner, Precision
+from train.losses.compatibility import Compatibility, CompatibilityConfig
 from train.methods.camera_aware import CameraAware, CameraAwareConfig
 from train.methods.cluster_contrast import ClusterContrast, ClusterContrastConfig
 from train.methods.ise import Ise, IseConfig
 from train.methods.method import Batch, Method
 from train.optimiser import OptimiserSettings
+from train.osnet import OSNet
 from train.pseudo_labels import ClusterSettings, PseudoLabels, make_pseudo_labels
 from train.run_folder import RunFolder
 from train.sampler import balanced_batches
@@ -58,13 +63,19 @@ class AdaptSettings(Settings):
     seed: int = 1
     num_epochs: int = Field(default=20, gt=0)
     num_iterations: int = Field(default=50, gt=0)
-    """Steps in an epoch."""
+    """Steps in an epoch; the most of them where `num_passes` is given."""
+    num_passes: float = Field(default=0.0, ge=0)
+    """Times that an epoch shows each crop, so that few crops make short epochs; 0: `num_iterations` steps."""
     num_ids: int = Field(default=16, gt=1)
-    """Clusters in a batch."""
+    """Clusters in a batch; the most of them where `least_clusters` allows fewer."""
+    least_clusters: int = Field(default=0, ge=0)
+    """Clustering is relaxed until there are so many; 0: as many as a batch has."""
     num_crops: int = Field(default=4, gt=0)
     """Crops of each cluster in a batch."""
     method: MethodConfig = IseConfig()
     camera_aware: CameraAwareConfig = CameraAwareConfig(weight=0.0)
+    compatible: CompatibilityConfig = CompatibilityConfig()
+    """How far new embeddings are held to those of the weights that the run starts from."""
     clusters: ClusterSettings = ClusterSettings()
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Share of the running mean of the weights that stays at each step; the mean is what is kept. 0 switches it off."""
@@ -73,6 +84,13 @@ class AdaptSettings(Settings):
         kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.0, schedule="step", drop_at=0.65
     )
     augment: AugmentSettings = AugmentSettings(brightness=0, contrast=0, colour_cast=0)
+
+    def num_steps(self, num_crops: int) -> int:
+        """Steps in an epoch over so many crops."""
+        if self.num_passes == 0:
+            return self.num_iterations
+        wanted = round(self.num_passes * num_crops / (self.num_ids * self.num_crops))
+        return max(1, min(self.num_iterations, wanted))
 
 
 OnStep = Callable[[int, int, float], None]
@@ -118,6 +136,8 @@ class Adapter:
         self._evaluate = evaluate
         self._evaluate_every = evaluate_every
         self._method = make_method(settings)
+        self._compatibility: Compatibility | None = None
+        self.num_steps = settings.num_steps(len(site.crops))
         self._epochs_done = 0
         self._history: list[dict[str, Any]] = []
         torch.manual_seed(settings.seed)
@@ -165,8 +185,17 @@ class Adapter:
 
     def embed(self) -> FloatArray:
         """Embeddings of the site's crops by the weights as they stand: (N, 512) float32, unit norm."""
+        return self._embed_with(self._learner.kept)
+
+    def embed_as_at_start(self) -> FloatArray:
+        """Embeddings of the site's crops by the weights that the run started from."""
+        settings = self._settings
+        start = load_osnet(read_start(Path(settings.init)).checkpoint, settings.architecture)
+        return self._embed_with(start.to(self._learner.device))
+
+    def _embed_with(self, network: OSNet) -> FloatArray:
         crops, ranks = self._site.crops, self._ranks
-        part = embed_crops(self._learner.kept, crops[ranks.part(len(crops))], precision=self._settings.precision)
+        part = embed_crops(network, crops[ranks.part(len(crops))], precision=self._settings.precision)
         joined = ranks.join(torch.from_numpy(part).to(self._learner.device), len(crops))
         return np.asarray(joined.cpu().numpy(), dtype=np.float32)
 
@@ -177,7 +206,8 @@ class Adapter:
             TrainingError: Next to nothing clusters.
         """
         settings = self._settings
-        return make_pseudo_labels(feats, self._site, settings.clusters, least_clusters=settings.num_ids)
+        least = settings.least_clusters or settings.num_ids
+        return make_pseudo_labels(feats, self._site, settings.clusters, least_clusters=least)
 
     def _run_epoch(self, stop: threading.Event, on_step: OnStep) -> dict[str, Any] | None:
         """Figures of the epoch, or None if stopped before its end."""
@@ -207,11 +237,21 @@ class Adapter:
         }
 
     def _begin(self, feats: FloatArray, labels: IntArray) -> None:
+        if self._settings.compatible.is_on:
+            self._begin_compatibility(feats, labels)
         inliers = labels >= 0
         tensors = (
             torch.from_numpy(values[inliers]).to(self._learner.device) for values in (feats, labels, self._site.camids)
         )
         self._method.begin_epoch(*tensors)
+
+    def _begin_compatibility(self, feats: FloatArray, labels: IntArray) -> None:
+        device = self._learner.device
+        if self._compatibility is None:
+            # Before the first step, what was just embedded is what the parent says.
+            old = torch.from_numpy(feats if self._epochs_done == 0 else self.embed_as_at_start())
+            self._compatibility = Compatibility(self._settings.compatible, old.to(device))
+        self._compatibility.begin_epoch(*(torch.from_numpy(v).to(device) for v in (labels, self._site.camids)))
 
     def _train(self, labels: IntArray, stop: threading.Event, on_step: OnStep) -> list[float] | None:
         """Losses of the epoch's steps, or None if stopped."""
@@ -219,8 +259,8 @@ class Adapter:
         batches = balanced_batches(
             labels,
             self._site.camids,
-            num_batches=settings.num_iterations,
-            num_ids=settings.num_ids,
+            num_batches=self.num_steps,
+            num_ids=min(settings.num_ids, int(labels.max()) + 1),
             num_crops=settings.num_crops,
             rng=np.random.default_rng([settings.seed, epoch]),
         )
@@ -235,7 +275,7 @@ class Adapter:
 
     def _step(self, rows: IntArray, labels: IntArray, step: int) -> float:
         settings, device, ranks = self._settings, self._learner.device, self._ranks
-        progress = (self._epochs_done + step / settings.num_iterations) / settings.num_epochs
+        progress = (self._epochs_done + step / self.num_steps) / settings.num_epochs
         # Steps from 1 on: a seed that ends in 0 is the same as one without, which the plan of the epoch has.
         rng = np.random.default_rng([settings.seed, self._epochs_done, step + 1, ranks.rank])
         crops = augment(self._site.crops[rows[ranks.part(len(rows))]], settings.augment, rng)
@@ -245,6 +285,8 @@ class Adapter:
             camids_B=torch.from_numpy(self._site.camids[rows]).to(device),
         )
         loss = self._method.loss(batch, progress=progress)
+        if self._compatibility is not None:
+            loss = loss + self._compatibility.loss(batch.feats_BD, batch.labels_B, batch.camids_B)
         value = self._learner.learn(loss, progress=progress, where=f"epoch {self._epochs_done + 1}, step {step + 1}")
         self._method.update(batch)
         return value

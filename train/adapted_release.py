@@ -7,9 +7,11 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from reid.release import Thresholds
+from reid.snapshot import Snapshot
 from reid.types import check_name
 from train.adapt import AdaptSettings
 from train.calibrate import FALSE_MATCH_RATE, UNCALIBRATED, calibrate
@@ -33,6 +35,7 @@ class AdaptedRun:
         data: Options of the command line that name the data, for example `{"data": "market1501", "split": "all"}`.
         num_crops: Crops of the data; a few may have been unreadable.
         num_processes: Processes that shared it.
+        snapshot: The data, where a server made them of its site.
     """
 
     start: Start
@@ -41,10 +44,14 @@ class AdaptedRun:
     data: Mapping[str, str]
     num_crops: int
     num_processes: int = 1
+    snapshot: Snapshot | None = None
 
     @property
     def data_name(self) -> str:
         """Data set and split, for people."""
+        if self.snapshot is not None:
+            made = datetime.fromtimestamp(self.snapshot.made_us / 1e6, timezone.utc)
+            return f"a snapshot of {len(self.snapshot.cameras)} cameras, {made:%Y-%m-%d %H:%M} UTC"
         return f"{self.data['data']} {self.data['split']}"
 
 
@@ -101,7 +108,13 @@ def calibrated_threshold(network: OSNet, test: CachedCrops, *, data_name: str) -
 
 
 def describe(
-    run: AdaptedRun, name: str, version: str, thresholds: Thresholds, figures: Mapping[str, float]
+    run: AdaptedRun,
+    name: str,
+    version: str,
+    thresholds: Thresholds,
+    figures: Mapping[str, float],
+    *,
+    aligned: float | None = None,
 ) -> ReleaseDescription:
     """Put together what the manifest says.
 
@@ -111,13 +124,18 @@ def describe(
         version: See `name_and_version`.
         thresholds: Carried or calibrated.
         figures: Of the last epoch; scores among them are kept.
+        aligned: How well the map from the parent's space fits crops that were held out, where there are any.
     """
     metrics = {score: figures[score] for score in _SCORES if score in figures}
+    origin = {"metrics": f"on the test part of {run.data_name}"} if metrics else {}
+    if aligned is not None:
+        metrics["aligned_cosine"] = aligned
+        origin["aligned_cosine"] = "mean between embeddings of held-out crops and those by the parent, aligned"
     return ReleaseDescription(
         name=name,
         version=version,
         thresholds=thresholds,
-        provenance=_provenance(run) | ({"metrics": f"on the test part of {run.data_name}"} if metrics else {}),
+        provenance=_provenance(run) | origin,
         metrics=metrics,
         parent=None if run.start.release is None else run.start.release.manifest.space,
     )
@@ -134,6 +152,7 @@ def _provenance(run: AdaptedRun) -> dict[str, str]:
         "init": Path(run.settings.init).name,
         "init_sha256": run.start.sha256,
         "processes": str(run.num_processes),
+        **({} if run.snapshot is None else {f"snapshot.{key}": text for key, text in run.snapshot.provenance.items()}),
         **made_now(),
     }
 
@@ -149,4 +168,8 @@ def _command(run: AdaptedRun) -> str:
         "epochs": settings.num_epochs,
     }
     words = [word for option, value in options.items() if value != "" for word in (f"--{option}", str(value))]
+    if settings.compatible.is_on:
+        words.append("--compatible")
+    elif run.snapshot is not None:
+        words.append("--no-compatible")
     return shlex.join(["osprey-train", "adapt", *words])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,31 +12,43 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reid.cli import EXIT_INTERRUPTED, print_json
+from reid.cli import EXIT_INTERRUPTED, print_error, print_json
 from reid.errors import ConfigError
 from reid.logs import configure_logs
 from reid.release import Release
+from reid.snapshot import Snapshot, read_snapshot
 from reid.types import FloatArray, IntArray
 from train.adapt import Adapter, AdaptSettings, OnEpoch, OnStep
-from train.adapted_release import AdaptedRun, calibrated_threshold, carried_threshold, describe, name_and_version
+from train.adapted_release import AdaptedRun, name_and_version
 from train.checkpoint import load_osnet, read_checkpoint
 from train.commands_supervised import stop_on_signals
-from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
+from train.crop_cache import DEFAULT_CACHE, load_crops
 from train.datasets.registry import DATASETS, chosen_split, read_split, splits_help
 from train.datasets.samples import Split
+from train.datasets.snapshot import samples_of
 from train.distributed import Ranks, join_ranks
+from train.errors import TrainingError
 from train.evaluator import evaluator_of
 from train.event_log import open_event_log
-from train.export import export_release
 from train.memory import unit_means
 from train.methods.ise import IseConfig, extend, extension_strength
 from train.plots import draw_curves, draw_projection
+from train.progress_file import ProgressFile
 from train.pseudo_labels import neighbouring_clusters
-from train.recipes.adaptation import cluster_contrast, ise, ise_market, ise_plus, ise_released
+from train.recipes.adaptation import (
+    cluster_contrast,
+    compatible_with_parent,
+    ise,
+    ise_market,
+    ise_plus,
+    ise_released,
+    refresh,
+)
 from train.run_folder import RunFolder
-from train.site import site_of
+from train.site import SiteCrops, site_of, site_of_snapshot
 from train.speed import restart_with_fast_malloc
 from train.start import read_start
+from train.successor import Evidence, make_release
 
 RECIPES: dict[str, Callable[[], AdaptSettings]] = {
     "cluster-contrast": cluster_contrast,
@@ -44,7 +56,11 @@ RECIPES: dict[str, Callable[[], AdaptSettings]] = {
     "ise-released": ise_released,
     "ise-plus": ise_plus,
     "ise-market": ise_market,
+    "refresh": refresh,
 }
+EXIT_FAILED = 1
+"""Of a run that cannot go on; what is wrong before a run begins has the code of every other command."""
+SNAPSHOT = "snapshot"
 
 _PROJECTED_CLUSTERS = 10
 
@@ -63,6 +79,13 @@ Name = Annotated[str, typer.Option("--name", help="Of the release; by default it
 Version = Annotated[str, typer.Option("--version", help="Of the release; by default the one after its parent's.")]
 Calibrate = Annotated[
     bool, typer.Option("--calibrate", help="Find the match threshold with the labels of the data's test part.")
+]
+Compatible = Annotated[
+    bool | None,
+    typer.Option(
+        "--compatible/--no-compatible",
+        help="Hold new embeddings to those of --init; by default on a snapshot, whose server has old ones.",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
 Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")]
@@ -85,6 +108,7 @@ def adapt(
     name: Name = "",
     version: Version = "",
     calibrate: Calibrate = False,
+    compatible: Compatible = None,
     resume: Resume = False,
     tensorboard: Tensorboard = False,
     device: Device = "cpu",
@@ -93,7 +117,9 @@ def adapt(
 ) -> None:
     """Adapt an OSNet without labels: cluster, contrast against the clusters, repeat.
 
-    The folder gets release/, final.pt, metrics.json, curves.png (drawn anew each epoch) and, for ISE, projection.png.
+    The folder gets release/, final.pt, metrics.json, curves.png, progress.json (rewritten as the run goes on) and, for
+    ISE, projection.png. A release adapted from another has the map from that one's space, and its graphs in fewer bits;
+    on a snapshot its match threshold is found without labels.
 
     Labels of the data set, where it has any, are used to report, and by --calibrate; never to adapt. Ctrl-C stops; the
     same command with --resume goes on from the last finished epoch, to the same losses. Several GPUs: start it as
@@ -102,7 +128,8 @@ def adapt(
     Example: osprey-train adapt --method ise --init models/osnet_x0_25_default --data-root market1501 --out runs/site
     """
     restart_with_fast_malloc()
-    settings = _settings(method, init=str(init), architecture=arch, seed=seed, num_epochs=epochs)
+    is_compatible = data == SNAPSHOT if compatible is None else compatible
+    settings = _settings(method, is_compatible, init=str(init), architecture=arch, seed=seed, num_epochs=epochs)
     start = read_start(init)
     called = name_and_version(start, init, name, version)
     split = chosen_split(data, split)
@@ -118,13 +145,15 @@ def adapt(
             data={"data": data, "split": split, "name-pattern": name_pattern},
             num_crops=len(chosen.train),
             num_processes=ranks.size,
+            snapshot=read_snapshot(data_root) if data == SNAPSHOT else None,
         )
         folder = ranks.from_first(lambda: RunFolder(out, run_config(run), resume=resume))
-        adapter = _adapter(run, chosen, folder, cache, ranks)
+        site = _site(run, chosen, cache, ranks)
+        evidence = _evidence(run, site, chosen, cache, calibrate=calibrate) if ranks.is_first else None
+        adapter = _adapter(run, site, chosen, folder, cache, ranks)
         _run_to_end(adapter, folder, settings, ranks, tensorboard=tensorboard)
-        if ranks.is_first:
-            test = load_crops(chosen.query + chosen.gallery, cache) if calibrate else None
-            _report(adapter, folder, _export(run, called, folder, adapter, test), as_json=as_json)
+        if evidence is not None:
+            _export(run, called, adapter, folder, evidence, as_json=as_json)
 
 
 def run_config(run: AdaptedRun) -> dict[str, Any]:
@@ -132,20 +161,45 @@ def run_config(run: AdaptedRun) -> dict[str, Any]:
     return {
         "method": run.recipe,
         "settings": run.settings.model_dump(mode="json"),
-        "data": {**run.data, "num_crops": run.num_crops},
+        "data": {**run.data, "num_crops": run.num_crops, **_identity(run.snapshot)},
         "init_sha256": run.start.sha256,
         "num_processes": run.num_processes,
     }
 
 
-def _settings(method: str, **changes: Any) -> AdaptSettings:
+def _identity(snapshot: Snapshot | None) -> dict[str, int]:
+    """What tells a snapshot from others with as many crops."""
+    return {} if snapshot is None else {"made_us": snapshot.made_us}
+
+
+def _settings(method: str, is_compatible: bool, **changes: Any) -> AdaptSettings:
     if method not in RECIPES:
         raise ConfigError(f"unknown method '{method}'; known: {', '.join(RECIPES)}")
-    return RECIPES[method]().model_copy(update={key: value for key, value in changes.items() if value is not None})
+    settings = RECIPES[method]()
+    if is_compatible:
+        settings = compatible_with_parent(settings)
+    return settings.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
-def _adapter(run: AdaptedRun, chosen: Split, folder: RunFolder, cache: Path, ranks: Ranks) -> Adapter:
-    site = site_of(ranks.first_before_others(lambda: load_crops(chosen.train, cache)))
+def _site(run: AdaptedRun, chosen: Split, cache: Path, ranks: Ranks) -> SiteCrops:
+    cached = ranks.first_before_others(lambda: load_crops(chosen.train, cache))
+    return site_of(cached) if run.snapshot is None else site_of_snapshot(cached, run.snapshot)
+
+
+def _evidence(run: AdaptedRun, site: SiteCrops, chosen: Split, cache: Path, *, calibrate: bool) -> Evidence:
+    """Read it before the run, so that a crop which is erased meanwhile does not cost the run."""
+    test = load_crops(chosen.query + chosen.gallery, cache) if calibrate else None
+    return Evidence(trained_on=site.crops, held_out=_held_out(run.snapshot, cache), test=test)
+
+
+def _held_out(snapshot: Snapshot | None, cache: Path) -> SiteCrops | None:
+    samples = () if snapshot is None else samples_of(snapshot, "held_out")
+    if snapshot is None or not samples:
+        return None
+    return site_of_snapshot(load_crops(samples, cache), snapshot)
+
+
+def _adapter(run: AdaptedRun, site: SiteCrops, chosen: Split, folder: RunFolder, cache: Path, ranks: Ranks) -> Adapter:
     evaluate = evaluator_of(chosen, cache) if ranks.is_first else None
     return Adapter(run.settings, site, folder, evaluate=evaluate, device=str(ranks.device), ranks=ranks)
 
@@ -162,32 +216,48 @@ def _draw_supports(path: Path, feats: FloatArray, labels: IntArray, config: IseC
 def _run_to_end(
     adapter: Adapter, folder: RunFolder, settings: AdaptSettings, ranks: Ranks, *, tensorboard: bool
 ) -> None:
-    """Run, drawing as it goes; leave the process with a word on how to go on if it was stopped."""
+    """Run, drawing as it goes; leave the process with one line if the run failed, or with a word on how to go on."""
+    num_steps = adapter.num_steps
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        on_step = stack.enter_context(_progress_bar(settings, is_shown=ranks.is_first))
+        show = stack.enter_context(_progress_bar(settings.num_epochs, num_steps, is_shown=ranks.is_first))
         on_epoch = stack.enter_context(_drawing(folder.path, tensorboard=tensorboard and ranks.is_first))
-        is_complete = adapter.run(stop, on_step, on_epoch)
+        note = ProgressFile(folder.path, num_epochs=settings.num_epochs, num_steps=num_steps)
+
+        def on_step(epoch: int, step: int, loss: float) -> None:
+            show(epoch, step, loss)
+            if ranks.is_first:
+                note(epoch, step, loss)
+
+        try:
+            is_complete = adapter.run(stop, on_step, on_epoch)
+        except (TrainingError, MemoryError, RuntimeError) as error:
+            print_error(_failure(error))
+            raise typer.Exit(EXIT_FAILED) from None
     if not is_complete:
         if ranks.is_first:
             typer.echo(folder.say_stopped(), err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
     if isinstance(settings.method, IseConfig):
         feats = adapter.embed()
-        if ranks.is_first:
-            _draw_supports(folder.path / "projection.png", feats, adapter.cluster(feats).labels_N, settings.method)
+        # A picture is not worth a run: where the last weights no longer cluster, there is none.
+        with suppress(TrainingError):
+            if ranks.is_first:
+                _draw_supports(folder.path / "projection.png", feats, adapter.cluster(feats).labels_N, settings.method)
 
 
 def _export(
-    run: AdaptedRun, called: tuple[str, str], folder: RunFolder, adapter: Adapter, test: CachedCrops | None
-) -> Release:
-    """Make the release of a complete run; one that an earlier end of the same run left is replaced."""
+    run: AdaptedRun,
+    called: tuple[str, str],
+    adapter: Adapter,
+    folder: RunFolder,
+    evidence: Evidence,
+    *,
+    as_json: bool,
+) -> None:
     network = load_osnet(read_checkpoint(folder.final_path))
-    thresholds = (
-        carried_threshold(run.start) if test is None else calibrated_threshold(network, test, data_name=run.data_name)
-    )
-    description = describe(run, *called, thresholds, adapter.history[-1])
-    return export_release(network, folder.release_path, description, force=True)
+    release = make_release(run, called, network, folder.release_path, evidence, adapter.history[-1])
+    _report(adapter, folder, release, as_json=as_json)
 
 
 def _report(adapter: Adapter, folder: RunFolder, release: Release, *, as_json: bool) -> None:
@@ -199,6 +269,20 @@ def _report(adapter: Adapter, folder: RunFolder, release: Release, *, as_json: b
     typer.echo(f"release {release.ref} in {release.folder}")
     typer.echo(f"loss {last['loss']:.3f}, {last['num_clusters']} clusters{scores}")
     typer.echo(f"match threshold {release.manifest.thresholds.match:.4f}: {release.manifest.thresholds.how}")
+
+
+def _failure(error: Exception) -> str:
+    """What ended a run, in one line.
+
+    Raises:
+        RuntimeError: It is a fault of ours, whose traceback is wanted.
+    """
+    if isinstance(error, TrainingError):
+        return str(error)
+    # Torch says on a CPU by its message alone that memory is out.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return "out of memory; the last good checkpoint is kept: allow more, or choose a recipe with smaller batches"
+    raise error
 
 
 @contextmanager
@@ -216,13 +300,13 @@ def _drawing(folder: Path, *, tensorboard: bool) -> Iterator[OnEpoch]:
 
 
 @contextmanager
-def _progress_bar(settings: AdaptSettings, *, is_shown: bool) -> Iterator[OnStep]:
+def _progress_bar(num_epochs: int, num_steps: int, *, is_shown: bool) -> Iterator[OnStep]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown) as progress:
-        task = progress.add_task("", total=settings.num_epochs * settings.num_iterations)
+        task = progress.add_task("", total=num_epochs * num_steps)
 
         def on_step(epoch: int, step: int, loss: float) -> None:
-            description = f"epoch {epoch}/{settings.num_epochs}  loss {loss:.3f}"
-            progress.update(task, description=description, completed=(epoch - 1) * settings.num_iterations + step)
+            description = f"epoch {epoch}/{num_epochs}  loss {loss:.3f}"
+            progress.update(task, description=description, completed=(epoch - 1) * num_steps + step)
 
         yield on_step

@@ -37,9 +37,10 @@ from reid.release import (
     Thresholds,
     load_release,
     space_id,
+    write_alignment,
     write_release,
 )
-from reid.types import check_name
+from reid.types import FloatArray, check_name
 from simulation.golden import golden_crops
 from train.images import images_of
 from train.onnx_graph import build_graph, weights_of
@@ -93,13 +94,21 @@ def made_now() -> dict[str, str]:
     }
 
 
-def export_release(network: OSNet, folder: Path, description: ReleaseDescription, *, force: bool = False) -> Release:
+def export_release(
+    network: OSNet,
+    folder: Path,
+    description: ReleaseDescription,
+    *,
+    alignment: FloatArray | None = None,
+    force: bool = False,
+) -> Release:
     """Write a network as a release.
 
     Args:
         network: As trained, not folded; left as it is.
         folder: Made anew; its parent must exist.
         description: Name, version, thresholds and origin.
+        alignment: (D, D) float32 from the parent's space, orthogonal; None for a release without a parent.
         force: Replace a release that is there already.
 
     Returns:
@@ -119,6 +128,8 @@ def export_release(network: OSNet, folder: Path, description: ReleaseDescription
         write_atomic(temporary / WEIGHTS_FILE, safetensors.numpy.save(weights_of(model)))
         write_atomic(temporary / TRAINABLE_FILE, trainable_weights(reference))
         _write_golden(temporary / GOLDEN_FILE, _make_golden(reference))
+        if alignment is not None:
+            write_alignment(temporary, alignment)
         release = write_release(temporary, _manifest_values(reference, description, temporary / WEIGHTS_FILE))
         _check_parity(release)
     return load_release(folder)

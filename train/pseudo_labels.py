@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 import structlog
 from pydantic import Field
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from reid.clustering import OUTLIER, ClusterKind, centroids, cluster, renumber
 from reid.embedding import normalise
@@ -19,7 +21,7 @@ from reid.neighbours import jaccard_graph
 from reid.settings import Settings
 from reid.types import FloatArray, IntArray
 from train.errors import TrainingError
-from train.site import SiteCrops
+from train.site import NO_PAIRS, SiteCrops
 
 logger = structlog.get_logger(__name__)
 
@@ -83,7 +85,8 @@ def make_pseudo_labels(
 
     Args:
         feats_ND: Unit-norm float32.
-        site: What is known of the crops; `pids` are used for reporting only, `apart` where tracklets are clustered.
+        site: What is known of the crops; `pids` are used for reporting only, `apart` and `together` where tracklets are
+            clustered.
         config: How to cluster.
         least_clusters: Fewer clusters than this cannot fill a batch.
 
@@ -92,7 +95,9 @@ def make_pseudo_labels(
     """
     feats = centre_cameras(feats_ND, site.camids) if config.centre_cameras else feats_ND
     if config.of == "tracklets":
-        labels_T, eps = _cluster(centroids(feats, site.tracklets), site.apart, config, least_clusters)
+        links = np.unique(np.sort(site.together, axis=1), axis=0)
+        means = centroids(feats, site.tracklets)
+        labels_T, eps = _cluster(means, _believable_apart(site), config, least_clusters, must_link=links)
         labels = labels_T[site.tracklets]
     else:
         labels, eps = _cluster(feats, None, config, least_clusters)
@@ -116,12 +121,17 @@ def centre_cameras(feats_ND: FloatArray, camids_N: IntArray) -> FloatArray:
 
 
 def _cluster(
-    feats: FloatArray, cannot_link: IntArray | None, config: ClusterSettings, least_clusters: int
+    feats: FloatArray,
+    cannot_link: IntArray | None,
+    config: ClusterSettings,
+    least_clusters: int,
+    *,
+    must_link: IntArray = NO_PAIRS,
 ) -> tuple[IntArray, float]:
     """Labels, and the distance at which there are enough of them."""
     eps = config.eps
     while True:
-        graph = jaccard_graph(feats, k1=config.k1, k2=config.k2, max_distance=eps)
+        graph = _with_links(jaccard_graph(feats, k1=config.k1, k2=config.k2, max_distance=eps), must_link)
         labels = cluster(graph, eps=eps, min_samples=config.min_samples, cannot_link=cannot_link, kind=config.kind)
         if labels.max() + 1 >= least_clusters:
             break
@@ -134,6 +144,30 @@ def _cluster(
     if eps > config.eps:
         logger.warning("clustering relaxed", eps=round(eps, 2), configured=config.eps, clusters=int(labels.max()) + 1)
     return labels, eps
+
+
+def joined_tracklets(site: SiteCrops) -> IntArray:
+    """(T,) int64 numbers from 0 on, the same for tracklets that `together` joins, directly or through others."""
+    num_tracklets, (one, other) = site.num_tracklets, site.together.T
+    links = sparse.coo_matrix((np.ones(len(one)), (one, other)), shape=(num_tracklets, num_tracklets))
+    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+
+
+def _believable_apart(site: SiteCrops) -> IntArray:
+    """Pairs that are apart, but for those an operator joined, who knows better than a camera that saw two at once."""
+    person_T = joined_tracklets(site)
+    believable: IntArray = site.apart[person_T[site.apart[:, 0]] != person_T[site.apart[:, 1]]]
+    return believable
+
+
+def _with_links(graph: sparse.csr_matrix, pairs: IntArray) -> sparse.csr_matrix:
+    """A copy of the graph in which the given pairs are no distance apart."""
+    num_samples, coo = graph.shape[0], graph.tocoo()
+    rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+    keep = ~np.isin(coo.row.astype(np.int64) * num_samples + coo.col, rows * num_samples + columns)
+    data = np.concatenate([coo.data[keep], np.zeros(len(rows), dtype=coo.data.dtype)])
+    places = np.concatenate([coo.row[keep], rows]), np.concatenate([coo.col[keep], columns])
+    return sparse.csr_matrix((data, places), shape=graph.shape)
 
 
 def neighbouring_clusters(feats_ND: FloatArray, labels_N: IntArray, *, count: int) -> tuple[FloatArray, IntArray]:

@@ -1,4 +1,4 @@
-"""Crops of a site without labels, with what a site knows beside them: cameras, tracklets, and who cannot be who.
+"""Crops of a site without labels, with what a site knows beside them: cameras, tracklets, who cannot be who and who is.
 
 An edge always has its tracklets: crops that its tracker followed from frame to frame show one person, and two tracklets
 that share a moment in one camera show two.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
+from reid.snapshot import Snapshot
 from reid.types import IntArray, UInt8Array
 from train.crop_cache import CachedCrops
 from train.datasets.samples import ReidSample, are_labelled, camids_of, pids_of, tracklets_of
@@ -20,6 +21,8 @@ from train.datasets.samples import ReidSample, are_labelled, camids_of, pids_of,
 MAX_GAP_FRAMES = 100
 """Crops of one person in one recording that lie farther apart (4 s at 25 frames/s) are not taken for one tracklet: a
 tracker may have lost the person in between."""
+
+NO_PAIRS: IntArray = np.empty((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class SiteCrops:
         tracklets: (N,) int64 in [0, T), the tracklet of each crop.
         apart: (P, 2) int64 pairs of tracklets that show two people.
         pids: (N,) int64 where identities are known, for reporting only; or None.
+        together: (P, 2) int64 pairs of tracklets that show one person, by an operator's word.
     """
 
     crops: UInt8Array
@@ -39,6 +43,12 @@ class SiteCrops:
     tracklets: IntArray
     apart: IntArray
     pids: IntArray | None = None
+    together: IntArray = field(default_factory=NO_PAIRS.copy)
+
+    @property
+    def num_tracklets(self) -> int:
+        """T."""
+        return int(self.tracklets.max()) + 1
 
 
 def site_of(cached: CachedCrops, *, max_gap_frames: int = MAX_GAP_FRAMES) -> SiteCrops:
@@ -60,6 +70,29 @@ def site_of(cached: CachedCrops, *, max_gap_frames: int = MAX_GAP_FRAMES) -> Sit
         apart=_overlapping(samples, parts),
         pids=pids_of(samples) if are_labelled(samples) else None,
     )
+
+
+def site_of_snapshot(cached: CachedCrops, snapshot: Snapshot) -> SiteCrops:
+    """Crops of one part of a snapshot with what its server knew of them.
+
+    Args:
+        cached: Crops with their samples (`train.datasets.snapshot`).
+        snapshot: They are of it; pairs that name a tracklet without a crop here are left out.
+    """
+    known, tracklets = np.unique([sample.sequence for sample in cached.samples], return_inverse=True)
+    return SiteCrops(
+        crops=cached.crops,
+        camids=camids_of(cached.samples),
+        tracklets=tracklets.astype(np.int64),
+        apart=_renumbered(snapshot.apart, known),
+        together=_renumbered(snapshot.together, known),
+    )
+
+
+def _renumbered(pairs: IntArray, known: IntArray) -> IntArray:
+    """Pairs by the places of their tracklets among the known ones."""
+    kept = pairs[np.isin(pairs, known).all(axis=1)]
+    return np.searchsorted(known, kept).astype(np.int64).reshape(-1, 2)
 
 
 def _split_at_gaps(samples: Sequence[ReidSample], rows: Sequence[int], max_gap: int) -> Iterable[list[int]]:

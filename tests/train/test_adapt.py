@@ -154,3 +154,26 @@ def test_a_batch_too_small_to_share_is_refused(tmp_path: Path, settings: AdaptSe
 def test_camera_aware_proxies_wrap_the_method_only_with_a_weight(settings: AdaptSettings) -> None:
     assert not isinstance(make_method(settings), CameraAware)
     assert isinstance(make_method(settings.model_copy(update={"camera_aware": CameraAwareConfig()})), CameraAware)
+
+
+def test_few_crops_make_short_epochs() -> None:
+    settings = AdaptSettings(num_iterations=50, num_passes=2.0)
+    assert [settings.num_steps(count) for count in (10, 320, 9173)] == [1, 10, 50]
+    assert AdaptSettings(num_iterations=50).num_steps(10) == 50
+
+
+def test_fewer_people_than_a_batch_has_places_are_enough_where_that_is_allowed(
+    tmp_path: Path, settings: AdaptSettings
+) -> None:
+    many = settings.model_copy(update={"num_ids": 30, "num_epochs": 1})
+    with pytest.raises(TrainingError, match="wanted at least 30"):
+        adapter_in(tmp_path / "a", many).run(threading.Event())
+    assert adapter_in(tmp_path / "b", many.model_copy(update={"least_clusters": 3})).run(threading.Event())
+
+
+def test_embeddings_of_the_start_are_those_of_a_run_that_has_not_begun(tmp_path: Path, settings: AdaptSettings) -> None:
+    adapter = adapter_in(tmp_path / "run", settings)
+    before = adapter.embed()
+    adapter.run(threading.Event())
+    np.testing.assert_array_equal(adapter.embed_as_at_start(), before)
+    assert not np.allclose(adapter.embed(), before)

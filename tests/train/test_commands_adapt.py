@@ -10,6 +10,7 @@ import pytest
 import structlog
 from fakes_dataset import write_people
 from fakes_network import seeded_osnet
+from fakes_snapshot import write_site
 
 from reid.cli import new_app, run_app
 from reid.release import Release, Thresholds, load_release
@@ -19,6 +20,7 @@ from train.datasets.market1501 import read_market_folder
 from train.datasets.registry import DATASETS
 from train.datasets.samples import Split
 from train.datasets.splits import split_by_identity
+from train.errors import TrainingError
 from train.export import ReleaseDescription, export_release
 from train.pseudo_labels import ClusterSettings
 
@@ -134,3 +136,71 @@ def test_a_stopped_run_says_how_to_go_on(
     monkeypatch.setattr(Adapter, "run", stopped)
     assert run(*words) == 130
     assert "stopped within the first epoch" in capsys.readouterr().err
+
+
+@pytest.fixture
+def on_snapshot(words: list[str], tmp_path: Path) -> list[str]:
+    write_site(tmp_path / "snapshot", num_pids=12, num_held_out=6, num_crops=3, apart=[(0, 2), (22, 20)])
+    return [*words, "--data", "snapshot", "--data-root", str(tmp_path / "snapshot")]
+
+
+def test_a_snapshot_gives_a_release_that_is_aligned_and_calibrated_without_labels(
+    on_snapshot: list[str], tmp_path: Path, parent: Release
+) -> None:
+    assert run(*on_snapshot) == 0
+    made = load_release(tmp_path / "run" / "release")
+    assert made.manifest.parent == parent.ref.space
+    assert made.alignment is not None
+    assert made.alignment.shape == (512, 512)
+    assert 0 < made.manifest.metrics["aligned_cosine"] <= 1
+    assert "of 66 pairs of held-out tracklets match" in made.manifest.thresholds.how
+    assert made.manifest.provenance["data"].startswith("a snapshot of 2 cameras, 2023-11-14 22:13 UTC, 36 crops")
+    assert made.manifest.provenance["snapshot.strategy"] == "boundary"
+    progress = json.loads((tmp_path / "run" / "progress.json").read_text())
+    assert (progress["epoch"], progress["step"], progress["num_steps"]) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(("more", "is_on"), [([], True), (["--no-compatible"], False)], ids=["default", "switched-off"])
+def test_a_snapshot_holds_new_embeddings_to_old_ones(
+    on_snapshot: list[str], tmp_path: Path, more: list[str], is_on: bool
+) -> None:
+    assert run(*on_snapshot, *more) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert AdaptSettings.model_validate(config["settings"]).compatible.is_on == is_on
+    command = load_release(tmp_path / "run" / "release").manifest.provenance["command"]
+    assert command.split()[-1] == ("--compatible" if is_on else "--no-compatible")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TrainingError("loss is nan in epoch 2, step 1"), "error: loss is nan in epoch 2, step 1\n"),
+        (MemoryError(), "error: out of memory; the last good checkpoint is kept"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "error: out of memory"),
+    ],
+    ids=["diverged", "memory", "torch-memory"],
+)
+def test_a_run_that_fails_says_so_in_one_line(
+    words: list[str],
+    error: Exception,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def failing(*arguments: Any) -> bool:
+        raise error
+
+    monkeypatch.setattr(Adapter, "run", failing)
+    assert run(*words) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: Any) -> bool:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Adapter, "run", failing)
+    app = new_app("A command line of this command alone.")
+    app.command()(commands_adapt.adapt)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_app(app, words)

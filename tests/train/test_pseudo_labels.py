@@ -11,6 +11,7 @@ from train.pseudo_labels import (
     ClusterSettings,
     centre_cameras,
     cross_camera_share,
+    joined_tracklets,
     make_pseudo_labels,
     neighbouring_clusters,
     pair_scores,
@@ -128,3 +129,51 @@ def test_neighbouring_clusters_are_the_nearest_ones_without_outliers() -> None:
     near, labels = neighbouring_clusters(feats, np.array([0, 0, 1, 1, 2, 2, -1]), count=2)
     np.testing.assert_array_equal(near, feats[:4])
     assert labels.tolist() == [0, 0, 1, 1]
+
+
+TRACKLETS = ClusterSettings(of="tracklets", k1=10, k2=3, min_samples=2)
+
+
+def pairs(*values: tuple[int, int]) -> np.ndarray:
+    return np.array(values, dtype=np.int64).reshape(-1, 2)
+
+
+def test_tracklets_are_joined_through_others() -> None:
+    six = site(np.zeros(6, dtype=np.int64))
+    assert joined_tracklets(replace(six, together=pairs((0, 4), (4, 2)))).tolist() == [0, 1, 0, 2, 0, 3]
+    assert joined_tracklets(six).tolist() == list(range(6))
+
+
+def test_two_persons_whom_an_operator_joined_are_one() -> None:
+    feats, pids = people(8)
+    joined = replace(site(pids), together=pairs((0, 10)))
+    labels = make_pseudo_labels(feats, joined, TRACKLETS, least_clusters=4).labels_N
+    assert labels[0] == labels[10] >= 0
+    assert set(labels[:20].tolist()) == {labels[0]}
+
+
+def test_an_operator_is_right_about_tracklets_that_a_camera_saw_together() -> None:
+    feats, pids = people(8)
+    joined = replace(site(pids, apart=((0, 1),)), together=pairs((0, 1)))
+    labels = make_pseudo_labels(feats, joined, TRACKLETS, least_clusters=4).labels_N
+    assert labels[0] == labels[1] >= 0
+
+
+def test_whoever_is_apart_from_one_is_apart_from_those_joined_to_him() -> None:
+    feats, pids = people(8)
+    joined = replace(site(pids, apart=((1, 2),)), together=pairs((0, 1)))
+    labels = make_pseudo_labels(feats, joined, TRACKLETS, least_clusters=4).labels_N
+    assert labels[2] != labels[0]
+
+
+def test_joined_tracklets_are_a_cluster_even_alone() -> None:
+    feats, pids = people(8)
+    far = normalise(np.random.default_rng(5).standard_normal((2, 32)))
+    lonely = site(np.concatenate([pids, [100, 101]]))
+    both = np.concatenate([feats, far])
+    free, joined = (
+        make_pseudo_labels(both, chosen, TRACKLETS, least_clusters=4)
+        for chosen in (lonely, replace(lonely, together=pairs((80, 81))))
+    )
+    assert free.labels_N[80:].tolist() == [-1, -1]
+    assert joined.labels_N[80] == joined.labels_N[81] == free.num_clusters

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from train.datasets import csv_file, cuhk01, cuhk03, folder, market1501, mars, msmt17, viper
+from train.datasets import csv_file, cuhk01, cuhk03, folder, market1501, mars, msmt17, snapshot, viper
 from train.datasets.samples import Split
 from train.errors import DatasetError
 
@@ -26,6 +26,7 @@ DATASETS: dict[str, Mapping[str, Reader]] = {
     "mars": {"tracklets": mars.read_tracklets, "single": mars.read_single},
     "folder": {"all": folder.read_folder},
     "csv": {"all": csv_file.read_all, "test": csv_file.read_test},
+    "snapshot": {"all": snapshot.read_all},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from train.adapt import AdaptSettings
 from train.augment import AugmentSettings
+from train.losses.compatibility import CompatibilityConfig
 from train.methods.camera_aware import CameraAwareConfig
 from train.methods.cluster_contrast import ClusterContrastConfig
 from train.methods.ise import IseConfig
@@ -36,6 +37,23 @@ def ise_plus() -> AdaptSettings:
         ema_decay=0.99,
         optimiser=OptimiserSettings(kind="adam", peak_lr=3.5e-4, weight_decay=5e-4, warmup_share=0.02),
     )
+
+
+def refresh() -> AdaptSettings:
+    """Return `ise_plus` for the few crops and the short time of a site's refresh: about a minute for a few hundred."""
+    return ise_plus().model_copy(
+        update={
+            "num_epochs": 8,
+            "num_passes": 2.0,
+            "least_clusters": 4,
+            "ema_decay": 0.95,
+        }
+    )
+
+
+def compatible_with_parent(settings: AdaptSettings) -> AdaptSettings:
+    """Return the settings with the compatibility term at the weight that measured best (docs/log.md)."""
+    return settings.model_copy(update={"compatible": CompatibilityConfig(weight=0.5)})
 
 
 def ise_market() -> AdaptSettings:
