@@ -10,9 +10,10 @@ from pathlib import Path
 
 from benchmarks.instruments.identity_scene import Scene
 from server.gallery.local import LocalGallery
-from server.ingest import Ingest, ServedSpace
+from server.ingest import Ingest
 from server.matching.consolidation import ConsolidationSettings, consolidate
 from server.matching.online import MatchingSettings
+from server.spaces import ServedSpace
 from server.storage.database import StorageSettings, open_database
 from server.storage.sql import SqlRecords
 from server.types import Tracklet
@@ -54,7 +55,7 @@ def replay(scene: Scene, *, threshold: float) -> Replay:
                 now_us[0] = end_us
                 ingest.step(batches)
             seconds = time.perf_counter() - started_s
-            stored = list(records.iter_tracklets(scene.similarity.space))
+            stored = list(records.iter_tracklets(ingest.spaces))
             moves = _consolidated(stored, matching, threshold, next_person_id=ingest.next_person_id())
             return Replay(
                 online=_named(records, stored, {}), consolidated=_named(records, stored, moves), seconds=seconds

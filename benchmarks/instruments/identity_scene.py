@@ -13,7 +13,7 @@ import numpy as np
 
 from reid.release import Release
 from reid.types import BoolArray, Box, FloatArray, IntArray, Observation, SpooledObservation
-from server.ingest import Batch
+from server.admission import Batch
 from server.types import Spool
 
 _BOX = Box(0.0, 0.0, 64.0, 128.0)
@@ -87,8 +87,9 @@ class Scene:
                 mine = rows[self.cameras_N[rows] == camera]
                 spooled = [SpooledObservation(seqs[camera] + 1 + i, self._observation(r)) for i, r in enumerate(mine)]
                 seqs[camera] += len(mine)
+                spool = Spool(f"edge{camera}", "spool")
                 batches.append(
-                    Batch(spool=Spool(f"edge{camera}", "spool"), observations=spooled, last_seq=seqs[camera])
+                    Batch(spool=spool, space=self.similarity.space, observations=spooled, last_seq=seqs[camera])
                 )
             yield int(slots_N[rows[0]] + 1) * step_us, batches
 
