@@ -31,12 +31,13 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Empty or new folder for all results; default: a temporary one.")
     ] = None,
-    duration_s: Annotated[float, typer.Option(help="Seconds of site time.")] = 60.0,
+    duration_s: Annotated[float, typer.Option(help="Seconds of site time before the refresh, and after it.")] = 60.0,
     people: Annotated[int, typer.Option(help="People on the site.")] = 12,
     cameras: Annotated[int, typer.Option(help="Cameras, each with an edge of its own.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the site.")] = 7,
     difficulty: Annotated[str, typer.Option(help="easy, medium or hard: how alike people dress.")] = "medium",
     release: Annotated[Path, typer.Option(help="Release that server and edges run.")] = SHIPPED_RELEASE,
+    refresh: Annotated[bool, typer.Option(help="Refresh the network in between.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON on stdout.")] = False,
 ) -> None:
     """Run the demo and print a summary; exit code 1 if embeddings were lost or miscounted."""
@@ -44,7 +45,9 @@ def demo(
     site = parse_settings(SiteConfig, {**keys, "difficulty": difficulty}, source="demo")
     if not release.is_dir():
         raise DemoError(f"release {release} does not exist: give --release DIR (make one with 'osprey-train export')")
-    plan = DemoPlan(site=site, release=release.resolve(), out=_prepare(out))
+    plan = DemoPlan(
+        site=site, release=release.resolve(), out=_prepare(out), watch_s=site.duration_s, has_refresh=refresh
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     summary = run_demo(plan, Console(stderr=True))
     if as_json:

@@ -10,8 +10,37 @@ from urllib.parse import urlencode
 
 from simulation.site import SimulatedSite, SiteConfig
 
-START = datetime(2026, 1, 5, 9, 0, tzinfo=timezone.utc)
-"""Time of the first frame of every camera: fixed, so that two runs of the demo are the same run."""
+_MOST_REFRESH_S = 1200.0
+"""Cameras have so much to show while the network is refreshed; what is left is not played."""
+_SERVER_CONFIG = """\
+# A refresh in minutes: a site would ask for more crops, train longer and watch each ring for longer.
+[crops]
+held_out_share = 0.4
+
+[adaptation]
+method = "refresh"
+epochs = 8
+least_crops = 50
+collect_h = 0.02
+
+[adaptation.job]
+nice = 5
+poll_s = 0.5
+
+[rollout]
+rings = ["1", "2", "all"]
+baseline_s = 5
+soak_s = 6
+tick_s = 0.5
+"""
+_EDGE_CONFIG = """\
+[fleet]
+status_s = 1
+
+[releases]
+probation_batches = 20
+probation_s = 10
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,21 +51,20 @@ class DemoPlan:
         site: The simulated site.
         release: Folder of the release that server and edges run.
         out: Folder of records, logs, crops and the contact sheet; exists and is empty.
+        watch_s: For so long the cameras are watched before the refresh, and again after it, seconds.
+        has_refresh: The network is refreshed in between; else the demo ends before.
     """
 
     site: SiteConfig
     release: Path
     out: Path
+    watch_s: float
+    has_refresh: bool = True
 
     @property
     def camids(self) -> tuple[str, ...]:
         """The site's cameras; each has an edge of its own."""
         return SimulatedSite(self.site).camids
-
-    @property
-    def num_frames(self) -> int:
-        """Frames of all cameras together."""
-        return len(self.camids) * SimulatedSite(self.site).num_frames
 
     @property
     def port_file(self) -> Path:
@@ -64,16 +92,42 @@ class DemoPlan:
         return self.out / "contact-sheet.png"
 
     @property
+    def played(self) -> SiteConfig:
+        """The site as its cameras play it."""
+        most_s = 2.0 * self.watch_s + _MOST_REFRESH_S if self.has_refresh else self.watch_s
+        return self.site.model_copy(update={"duration_s": most_s})
+
+    @property
     def limit_s(self) -> float:
-        """Longest time that the edges may take."""
-        return 120.0 + 4.0 * self.site.duration_s
+        """Longest time until the edges have sent what they saw in the first `watch_s`."""
+        return 120.0 + 4.0 * self.watch_s
+
+    @property
+    def refresh_limit_s(self) -> float:
+        """Longest time that the refresh may take."""
+        return _MOST_REFRESH_S
+
+    @property
+    def server_config(self) -> Path:
+        """The server's settings."""
+        return self.out / "server.toml"
+
+    @property
+    def edge_config(self) -> Path:
+        """The edges' settings."""
+        return self.out / "edge.toml"
+
+    def write_configs(self) -> None:
+        """Write both."""
+        self.server_config.write_text(_SERVER_CONFIG, encoding="utf-8")
+        self.edge_config.write_text(_EDGE_CONFIG, encoding="utf-8")
 
     def security_commands(self) -> list[list[str]]:
-        """Make the site's certificates, a bundle for each edge, and credentials for the demo, which only looks."""
+        """Make the site's certificates, a bundle for each edge, and the demo's credentials, with which it refreshes."""
         enroll, data = _python("server", "enroll"), ("--data", str(self.data))
         return [
             [*_python("server", "init"), *data, "--host", "127.0.0.1"],
-            [*enroll, "viewer", "demo", *data, "--out", str(self.credentials)],
+            [*enroll, "operator", "demo", *data, "--out", str(self.credentials)],
             *(
                 [*enroll, "edge", f"edge-{camid}", *data, "--cameras", camid, "--out", str(self._bundle(camid))]
                 for camid in self.camids
@@ -84,20 +138,23 @@ class DemoPlan:
         """Starts the server."""
         return [
             *_python("server", "run"),
+            *("--config", str(self.server_config)),
             *("--data", str(self.data), "--listen", "127.0.0.1:0"),
             *("--port-file", str(self.port_file), "--release", str(self.release)),
             *("--metrics", "127.0.0.1:0"),
         ]
 
-    def edge_command(self, camid: str, address: str, *, starts_at_s: float = 0.0) -> list[str]:
+    def edge_command(self, camid: str, address: str, *, starts_at_s: float) -> list[str]:
         """Starts the edge of one camera, whose first frame comes at a moment, Unix time."""
         camera = f"{camid}={self.camera_uri(camid, starts_at_s=starts_at_s)}"
         return [
             *_python("edge", "run"),
+            *("--config", str(self.edge_config)),
             *("--bundle", str(self._bundle(camid)), "--camera", camera),
             *("--server", address, "--release", str(self.release), "--detector", "truth"),
             *("--spool", str(self.out / f"spool-{camid}.sqlite"), "--crops", str(self.crops)),
-            *("--start-time", START.isoformat(), "--threads", "1", "--once", "--json"),
+            *("--start-time", moment_of(starts_at_s).isoformat(), "--threads", "1", "--json"),
+            *(() if self.has_refresh else ("--once",)),
             *("--metrics", "127.0.0.1:0"),  # several edges on one machine
         ]
 
@@ -119,7 +176,7 @@ class DemoPlan:
             "seed": self.site.seed,
             "people": self.site.num_people,
             "cameras": self.site.num_cameras,
-            "duration_s": self.site.duration_s,
+            "duration_s": self.played.duration_s,
             "fps_hz": self.site.fps_hz,
             "width_px": self.site.width_px,
             "height_px": self.site.height_px,
@@ -127,6 +184,11 @@ class DemoPlan:
             "starts_at_s": starts_at_s,
         }
         return f"sim:?{urlencode(keys)}"
+
+
+def moment_of(time_s: float) -> datetime:
+    """A moment of Unix time."""
+    return datetime.fromtimestamp(time_s, timezone.utc)
 
 
 def _python(module: str, command: str) -> tuple[str, ...]:

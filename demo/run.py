@@ -1,20 +1,25 @@
-"""Runs the demo: server and edges as processes, watched until the edges are done, then compared with the truth."""
+"""Runs the demo: server and edges as processes, watched for a while, refreshed, watched again; truth beside it all."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from demo.children import Child, Children, wait_until
 from demo.errors import DemoError
-from demo.plan import START, DemoPlan
+from demo.plan import DemoPlan
 from demo.records import Records
-from demo.summary import Summary, Transfer
-from demo.truth import IdentityScores, score
+from demo.refresh import refresh
+from demo.summary import Summary, Transfer, in_words
+from demo.truth import IdentityScores, Span, score
 from demo.video import video_bytes
 from reid.credentials import read_credentials
 from simulation.site import SimulatedSite
@@ -25,6 +30,12 @@ _EDGES_START_S = 6.0
 _SHEET_S = 60.0
 _CERTIFICATE_S = 60.0
 _REFRESH_S = 0.5
+_SETTLE_S = 3.0
+"""After a span: what was seen in it is on the server by then."""
+_EDGE_END_S = 20.0
+_READ_AHEAD = 5
+_ENCODED_S = 60.0
+"""So much video of each camera is encoded."""
 
 
 def run_demo(plan: DemoPlan, console: Console) -> Summary:
@@ -37,10 +48,12 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
     Raises:
         DemoError: A process failed or took too long; all are stopped by then.
     """
-    started_s = time.monotonic()
+    began_s = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress, Children(plan.out) as children:
         task = progress.add_task("starting the server")
+        show = partial(_show, progress, task)
+        plan.write_configs()
         _make_certificates(plan, children)
         server = children.start("server", plan.server_command())
         address = _address(plan, server)
@@ -49,23 +62,100 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
             children.start(f"edge-{camid}", plan.edge_command(camid, address, starts_at_s=starts_at_s))
             for camid in plan.camids
         ]
-        with Records(address, read_credentials(plan.credentials)) as records:
-            _watch(plan, server, edges, records, progress)
-            reports = [edge.report() for edge in edges]
-            identities, stored, release = _compare(plan, records)
-        progress.update(task, description="drawing the contact sheet")
+        credentials = read_credentials(plan.credentials)
+        with Records(address, credentials) as records:
+            visit = _Visit(plan, records, [server, *edges], starts_at_s, show)
+            before = visit.watch(0.0)
+            refreshed, after = None, None
+            if plan.has_refresh:
+                console.print(Text(f"identities before: {in_words(before)}"))
+                refreshed = refresh(
+                    plan, address, credentials, [server, *edges], tell=partial(_tell, console), show=show
+                )
+                after = visit.watch(time.time() - starts_at_s) if refreshed.outcome == "done" else None
+                console.print(Text(f"identities after: {in_words(after)}" if after else refreshed.why))
+            reports = _end(edges, progress, task)
+            stored = records.status()
+        show("drawing the contact sheet")
         children.start("sheet", plan.sheet_command(address)).wait(_SHEET_S)
-        progress.update(task, description="encoding the same frames as H.264")
-        transfer = _transfer(plan, reports, stored=stored, h264_bytes=video_bytes(plan.site))
+        show("encoding frames as H.264")
+        transfer = _transfer(plan, reports, stored=stored.num_observations)
         server.check()
     return Summary(
         transfer=transfer,
-        identities=identities,
+        before=before,
+        after=after,
+        refresh=refreshed,
+        swap_gap_ms=max(float(report["refresh"]["gap_ms"]) for report in reports),
         sheet=plan.sheet,
-        wall_s=time.monotonic() - started_s,
+        wall_s=time.monotonic() - began_s,
         seed=plan.site.seed,
-        release=release,
+        release=f"{stored.release.name} {stored.release.version}",
     )
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """The site as it is watched.
+
+    Attributes:
+        plan: What runs.
+        records: What the server stores.
+        children: Processes that must not fail meanwhile.
+        starts_at_s: When the first frame came, Unix time.
+        show: Shows what is under way.
+    """
+
+    plan: DemoPlan
+    records: Records
+    children: Sequence[Child]
+    starts_at_s: float
+    show: Callable[[str], None]
+
+    def watch(self, from_s: float) -> IdentityScores:
+        """Wait for `watch_s` of the site's time, and compare what was stored of it with the truth.
+
+        Raises:
+            DemoError: A process failed, or the edges fall too far behind.
+        """
+        within = Span(from_s, from_s + self.plan.watch_s)
+        wait_until(
+            lambda: self._is_through(within),
+            self.children,
+            limit_s=self.plan.limit_s,
+            what="the edges send what they saw",
+            every_s=_REFRESH_S,
+        )
+        start_us = round(self.starts_at_s * 1e6)
+        return score(SimulatedSite(self.plan.played), self.records.tracklets(), start_us=start_us, within=within)
+
+    def _is_through(self, within: Span) -> bool:
+        """The time is over, or, where nothing follows, every edge has ended."""
+        status = self.records.status()
+        self.show(
+            f"{len(self.plan.camids)} cameras: {status.num_observations:,} embeddings, "
+            f"{status.num_tracklets} tracklets, {status.num_persons} persons"
+        )
+        if self.plan.has_refresh:
+            return time.time() >= self.starts_at_s + within.end_s + _SETTLE_S
+        return not any(child.is_running for child in self.children[1:])
+
+
+def _end(edges: Sequence[Child], progress: Progress, task: TaskID) -> list[dict[str, Any]]:
+    """Stop the edges, which send what is left; their reports."""
+    progress.update(task, description="the edges end")
+    for edge in edges:
+        edge.stop(grace_s=_EDGE_END_S)
+        edge.check()
+    return [edge.report() for edge in edges]
+
+
+def _show(progress: Progress, task: TaskID, words: str) -> None:
+    progress.update(task, description=escape(words))
+
+
+def _tell(console: Console, line: str) -> None:
+    console.print(Text(line))
 
 
 def _make_certificates(plan: DemoPlan, children: Children) -> None:
@@ -84,49 +174,27 @@ def _address(plan: DemoPlan, server: Child) -> str:
     return f"127.0.0.1:{port}"
 
 
-def _watch(plan: DemoPlan, server: Child, edges: Sequence[Child], records: Records, progress: Progress) -> None:
-    """Show what arrives until all edges are done.
-
-    Raises:
-        DemoError: A process failed or took too long.
-    """
-    task = progress.task_ids[0]
-
-    def is_done() -> bool:
-        running = sum(edge.is_running for edge in edges)
-        status = records.status()
-        progress.update(
-            task,
-            description=f"{running} of {len(edges)} cameras running: {status.num_observations:,} embeddings, "
-            f"{status.num_tracklets} tracklets, {status.num_persons} persons",
-        )
-        return not running
-
-    wait_until(is_done, [server, *edges], limit_s=plan.limit_s, what="the edges end", every_s=_REFRESH_S)
-    for edge in edges:
-        edge.check()
-
-
-def _compare(plan: DemoPlan, records: Records) -> tuple[IdentityScores, int, str]:
-    """Scores, number of stored embeddings, name of the release."""
-    status = records.status()
-    start_us = round(START.timestamp() * 1e6)
-    identities = score(SimulatedSite(plan.site), records.tracklets(), start_us=start_us)
-    return identities, status.num_observations, f"{status.release.name} {status.release.version}"
-
-
-def _transfer(plan: DemoPlan, reports: Sequence[Mapping[str, Any]], *, stored: int, h264_bytes: int) -> Transfer:
+def _transfer(plan: DemoPlan, reports: Sequence[Mapping[str, Any]], *, stored: int) -> Transfer:
     def total(*keys: str) -> int:
         return sum(int(report[key]) for report in reports for key in keys)
 
+    def of_cameras(key: str) -> int:
+        return sum(int(camera[key]) for report in reports for camera in report["cameras"].values())
+
+    faults = sum(sum(camera["faults"].values()) for report in reports for camera in report["cameras"].values())
+    # An edge that is stopped lets go of the few frames that it has read ahead.
+    read_ahead = _READ_AHEAD * len(plan.camids) if plan.has_refresh else 0
+    encoded = plan.site.model_copy(update={"duration_s": min(plan.watch_s, _ENCODED_S)})
     return Transfer(
-        frames=sum(int(camera["frames"]) for report in reports for camera in report["cameras"].values()),
-        expected_frames=plan.num_frames,
+        frames=of_cameras("frames"),
+        frames_lost=max(0, of_cameras("dropped") - read_ahead) + of_cameras("frames_skipped") + faults,
         sent=total("sent"),
         acknowledged=total("acknowledged"),
         stored=stored,
         lost=total("lost", "rejected", "spool_dropped"),
         remaining=total("remaining"),
         embedding_bytes=total("bytes_sent"),
-        h264_bytes=h264_bytes,
+        crop_bytes=sum(int(report["crops"]["bytes_sent"]) for report in reports),
+        video_s=of_cameras("frames") / plan.site.fps_hz,
+        h264_bytes_per_s=video_bytes(encoded) / (encoded.duration_s * len(plan.camids)),
     )

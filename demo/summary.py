@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from demo.refresh import Refresh
 from demo.truth import IdentityScores
 
 DETECTOR = "true boxes with jitter"
@@ -21,35 +22,45 @@ class Transfer:
 
     Attributes:
         frames: Frames that the edges worked on.
-        expected_frames: Frames that the site has.
+        frames_lost: Of these, dropped, left out or failed.
         sent: Embeddings sent, repeats included.
         acknowledged: Embeddings that the edges hold acknowledgements for.
         stored: Embeddings that the server counts.
         lost: Embeddings that an edge could not keep or that were refused.
         remaining: Embeddings that are still in a spool.
-        embedding_bytes: All messages to the server.
-        h264_bytes: A real encode of the same frames.
+        embedding_bytes: All messages of embeddings to the server.
+        crop_bytes: All messages of crops to it.
+        video_s: How long all cameras together were watched.
+        h264_bytes_per_s: A real encode of one camera's frames, per second.
     """
 
     frames: int
-    expected_frames: int
+    frames_lost: int
     sent: int
     acknowledged: int
     stored: int
     lost: int
     remaining: int
     embedding_bytes: int
-    h264_bytes: int
+    crop_bytes: int
+    video_s: float
+    h264_bytes_per_s: float
+
+    @property
+    def h264_bytes(self) -> float:
+        """What the same time would take as video."""
+        return self.h264_bytes_per_s * self.video_s
 
     @property
     def ratio(self) -> float:
-        """How many times more the video is."""
-        return self.h264_bytes / self.embedding_bytes if self.embedding_bytes else 0.0
+        """How many times more the video is than embeddings and crops."""
+        sent = self.embedding_bytes + self.crop_bytes
+        return self.h264_bytes / sent if sent else 0.0
 
     def failures(self) -> list[str]:
         """What must not happen, in words; empty when all is well."""
         wanted = [
-            (self.frames == self.expected_frames, f"{self.frames} frames read, the site has {self.expected_frames}"),
+            (self.frames_lost == 0, f"{self.frames_lost} of {self.frames} frames were dropped, left out or failed"),
             (self.acknowledged > 0, "no embedding was acknowledged"),
             (self.stored == self.acknowledged, f"{self.stored} embeddings stored, {self.acknowledged} acknowledged"),
             (self.lost == 0, f"{self.lost} embeddings were lost or refused"),
@@ -64,15 +75,21 @@ class Summary:
 
     Attributes:
         transfer: What went over the wire.
-        identities: How well people were told apart.
+        before: How well people were told apart before the refresh.
+        after: After it; None if there was none.
+        refresh: What became of it; None if none was wanted.
+        swap_gap_ms: For how long crops waited at most while an edge changed its release.
         sheet: The contact sheet.
         wall_s: How long the demo took.
         seed: Of the site.
-        release: The release that ran.
+        release: That the server serves at the end.
     """
 
     transfer: Transfer
-    identities: IdentityScores
+    before: IdentityScores
+    after: IdentityScores | None
+    refresh: Refresh | None
+    swap_gap_ms: float
     sheet: Path
     wall_s: float
     seed: int
@@ -83,17 +100,19 @@ class Summary:
         failures = self.transfer.failures()
         if not self.sheet.is_file():
             failures.append(f"the contact sheet {self.sheet} was not written")
+        if self.refresh is not None and self.refresh.outcome != "done":
+            failures.append(f"the refresh was {self.refresh.outcome}: {self.refresh.why}")
         return failures
 
     def to_json(self) -> dict[str, Any]:
         """As nested dicts of plain values."""
-        pairs = self.identities.pairs
-        scores = {"precision": pairs.precision, "recall": pairs.recall, "f1": pairs.f1}
-        identities = {**asdict(self.identities), "pairs": {**asdict(pairs), **scores}}
         return {
             **asdict(self.transfer),
             "ratio": round(self.transfer.ratio, 2),
-            "identities": identities,
+            "identities": _scores_to_json(self.before),
+            "identities_after": None if self.after is None else _scores_to_json(self.after),
+            "refresh": None if self.refresh is None else asdict(self.refresh),
+            "swap_gap_ms": self.swap_gap_ms,
             "detector": DETECTOR,
             "seed": self.seed,
             "release": self.release,
@@ -106,7 +125,7 @@ class Summary:
 def summary_table(summary: Summary) -> Table:
     """The summary for people."""
     table = Table(title="Osprey demo: a simulated site", show_header=False, title_justify="left", min_width=72)
-    for name, value in [*_transfer_rows(summary.transfer), *_identity_rows(summary.identities)]:
+    for name, value in [*_transfer_rows(summary.transfer), *_identity_rows(summary), *_refresh_rows(summary)]:
         table.add_row(name, value)
     table.add_section()
     table.add_row("detector", DETECTOR)
@@ -116,23 +135,46 @@ def summary_table(summary: Summary) -> Table:
     return table
 
 
+def in_words(identities: IdentityScores) -> str:
+    """Scores in one line."""
+    pairs = identities.pairs
+    return (
+        f"F1 {pairs.f1:.3f} (precision {pairs.precision:.3f}, recall {pairs.recall:.3f}), IDF1 {identities.idf1:.3f}; "
+        f"{identities.num_tracklets} tracklets of {identities.num_people} people, {identities.num_persons} found"
+    )
+
+
+def _scores_to_json(identities: IdentityScores) -> dict[str, Any]:
+    pairs = identities.pairs
+    scores = {"precision": pairs.precision, "recall": pairs.recall, "f1": pairs.f1}
+    return {**asdict(identities), "pairs": {**asdict(pairs), **scores}}
+
+
 def _transfer_rows(transfer: Transfer) -> Sequence[tuple[str, str]]:
-    video, ours = transfer.h264_bytes, transfer.embedding_bytes
     return [
-        ("frames", f"{transfer.frames:,}"),
+        ("frames", f"{transfer.frames:,}, {transfer.frames_lost} of them lost"),
         ("embeddings", f"{transfer.sent:,} sent, {transfer.acknowledged:,} acknowledged, {transfer.stored:,} stored"),
-        ("bytes sent", f"{ours / 1e6:.2f} MB; as H.264 {video / 1e6:.2f} MB, {transfer.ratio:.1f} times more"),
+        (
+            "bytes sent",
+            f"{transfer.embedding_bytes / 1e6:.2f} MB of embeddings, {transfer.crop_bytes / 1e6:.2f} MB of crops; as "
+            f"H.264 {transfer.h264_bytes / 1e6:.2f} MB, {transfer.ratio:.1f} times more",
+        ),
     ]
 
 
-def _identity_rows(identities: IdentityScores) -> Sequence[tuple[str, str]]:
-    pairs = identities.pairs
+def _identity_rows(summary: Summary) -> Sequence[tuple[str, str]]:
+    rows = [("same person across cameras", in_words(summary.before))]
+    if summary.after is not None:
+        rows.append(("after the refresh", in_words(summary.after)))
+    return rows
+
+
+def _refresh_rows(summary: Summary) -> Sequence[tuple[str, str]]:
+    refresh = summary.refresh
+    if refresh is None:
+        return []
     return [
-        ("people", f"{identities.num_people} true, {identities.num_persons} found"),
-        ("tracklets", f"{identities.num_tracklets}"),
-        (
-            "same person across cameras",
-            f"F1 {pairs.f1:.3f} (precision {pairs.precision:.3f}, recall {pairs.recall:.3f})",
-        ),
-        ("IDF1 of stored sightings", f"{identities.idf1:.3f}"),
+        ("refresh", f"{refresh.outcome}: {refresh.why}; {refresh.duration_s:.0f} s"),
+        ("crops asked for", f"{refresh.num_crops}, {refresh.crop_bytes / 1e6:.2f} MB"),
+        ("changed their release", f"{refresh.num_edges} edges; crops waited for {summary.swap_gap_ms:g} ms at most"),
     ]

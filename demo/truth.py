@@ -54,14 +54,27 @@ class IdentityScores:
     idf1: float
 
 
-def score(site: SimulatedSite, tracklets: Sequence[StoredTracklet], *, start_us: int) -> IdentityScores:
+class Span(NamedTuple):
+    """A span of the site's time, seconds since its first frame, the end left out."""
+
+    start_s: float
+    end_s: float
+
+
+def score(site: SimulatedSite, tracklets: Sequence[StoredTracklet], *, start_us: int, within: Span) -> IdentityScores:
     """Compare stored tracklets with the truth.
 
     Args:
         site: What happened.
         tracklets: What the server stored.
         start_us: Time of the first frame, microseconds since the Unix epoch.
+        within: Only tracklets that begin within it count.
     """
+    tracklets = [
+        tracklet
+        for tracklet in tracklets
+        if within.start_s <= (min(seen.time_us for seen in tracklet.sightings) - start_us) / 1e6 < within.end_s
+    ]
     pids = [_pids(site, tracklet, start_us) for tracklet in tracklets]
     person_ids = np.array([tracklet.person_id for tracklet in tracklets], dtype=np.int64)
     cameras = np.array([site.camids.index(tracklet.camid) for tracklet in tracklets], dtype=np.int64)
@@ -71,7 +84,7 @@ def score(site: SimulatedSite, tracklets: Sequence[StoredTracklet], *, start_us:
     lengths = [len(labels) for labels in pids]
     flat_pids = np.array([pid for labels in pids for pid in labels], dtype=np.int64)
     return IdentityScores(
-        num_people=len(_seen_people(site)),
+        num_people=len(_seen_people(site, within)),
         num_persons=len(set(person_ids.tolist())),
         num_tracklets=len(tracklets),
         pairs=pairs,
@@ -96,12 +109,13 @@ def _index(site: SimulatedSite, since_start_us: int) -> int:
     return min(max(round(since_start_us * site.config.fps_hz / 1e6), 0), site.num_frames - 1)
 
 
-def _seen_people(site: SimulatedSite) -> set[int]:
+def _seen_people(site: SimulatedSite, within: Span) -> set[int]:
     """People who were plainly visible for a second or more, in any camera."""
     step = max(1, round(site.config.fps_hz / 4))
+    first, end = (min(round(moment_s * site.config.fps_hz), site.num_frames) for moment_s in within)
     counts = np.zeros(site.config.num_people + 1, dtype=np.int64)
     for camid in site.camids:
-        for index in range(0, site.num_frames, step):
+        for index in range(first, end, step):
             for person in site.people_in(camid, index):
                 counts[person.pid] += person.visible_fraction >= _PLAINLY_VISIBLE
     return set(np.flatnonzero(counts * step / site.config.fps_hz >= _SECONDS_TO_COUNT).tolist())

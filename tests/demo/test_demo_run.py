@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 def command(release: Path, out: Path, *, duration_s: float) -> list[str]:
     flags = ["--release", str(release), "--out", str(out), "--duration-s", str(duration_s), "--cameras", "2", "--json"]
+    flags.append("--no-refresh")
     return [sys.executable, "-m", "demo", *flags]
 
 
