@@ -34,8 +34,8 @@ postgresql:  ## install PostgreSQL for its tests where apt-get and root are at h
 	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
 	|| echo "PostgreSQL is not installed (Debian: apt-get install postgresql): its tests will be skipped" >&2
 
-demo: $(READY)  ## server and three edges on a simulated site, a minute and a half; OUT=folder keeps the results
-	$(BIN)/python -m demo $(if $(OUT),--out $(OUT))
+demo: $(READY)  ## a simulated site and one refresh of its network, six minutes; OUT=folder keeps the results, QUICK=1 leaves the refresh out
+	$(BIN)/python -m demo $(if $(OUT),--out $(OUT)) $(if $(QUICK),--no-refresh)
 
 test: $(READY) postgresql | $(MILVUS)  ## all tests that need no GPU
 	$(BIN)/python -m pytest -m 'not gpu'
