@@ -179,7 +179,7 @@ def _keepalive(keepalive_s: float) -> list[tuple[str, int]]:
         ("grpc.http2.ping_timeout_ms", timeout_ms),  # gRPC waits a minute without it, whatever the line above says
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(_EDGE_PING_S * 1000)),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(_EDGE_PING_S * 1000)),
     ]
 
 

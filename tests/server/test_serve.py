@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +14,7 @@ from releases import write_tiny_release
 from benchmarks.instruments.postgresql import Postgresql
 from reid.errors import ConfigError
 from reid.release import Release
+from server.api import serve as serve_module
 from server.api.serve import serve
 from server.client import SearchClient
 from server.errors import LeaseLostError, StorageError, UnreachableError
@@ -100,3 +103,28 @@ def test_another_release_serves_its_own_space_beside_old_records(tmp_path: Path,
     newer = write_tiny_release(tmp_path / "newer", seed=1, version="2")
     with running_server(tmp_path / "data", newer) as address, TalkingEdge(address) as edge:
         assert "'tiny-2-1'" in edge.ending()[1]
+
+
+def test_an_edge_that_only_pings_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_module, "_EDGE_PING_S", 0.1)
+
+    async def wait(requests: Any, context: Any) -> AsyncIterator[bytes]:
+        async for _ in requests:
+            yield b"there"
+
+    async def run() -> None:
+        server = grpc.aio.server(options=serve_module._keepalive(30.0))
+        handler = grpc.stream_stream_rpc_method_handler(wait)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", {"Wait": handler}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        pings = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=pings) as channel:
+            call = channel.stream_stream("/test.Test/Wait")()
+            await call.write(b"hello")
+            assert await call.read() == b"there"
+            with pytest.raises(asyncio.TimeoutError):  # a server that counts pings ends the call after the fifth
+                await asyncio.wait_for(call.read(), 7.0)
+        await server.stop(None)
+
+    asyncio.run(run())
