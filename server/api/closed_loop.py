@@ -118,7 +118,8 @@ def close_loop(settings: ServerSettings, site: Site, server: grpc.aio.Server) ->
         ref_of=lambda space: site.registry.get(space).ref,
     )
     inbox = ReleaseInbox(
-        site.registry, partial(judge_by_snapshot, registry=site.registry, runs=data / ADAPTATION_FOLDER)
+        site.registry,
+        partial(judge_by_snapshot, registry=site.registry, runs=data / ADAPTATION_FOLDER, bounds=settings.gate),
     )
     crops_pb2_grpc.add_CropServiceServicer_to_server(crop_servicer, server)
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(fleet_servicer, server)

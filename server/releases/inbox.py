@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reid.files import write_json_atomic
 from reid.release import FILES, MANIFEST_FILE, OPTIONAL_FILES, load_release
 from reid.snapshot import SNAPSHOT_FILE
 from server.errors import ConflictError, ProtocolError
+from server.gate.settings import GateSettings
 from server.gate.verdict import Verdict
 from server.releases.registry import RegisteredRelease, ReleaseRegistry
 from server.types import Actor
@@ -106,13 +108,14 @@ class ReleaseInbox:
         return await asyncio.to_thread(self._registry.register, folder, verdict)
 
 
-async def judge_by_snapshot(candidate: Path, *, registry: ReleaseRegistry, runs: Path) -> Verdict:
+async def judge_by_snapshot(candidate: Path, *, registry: ReleaseRegistry, runs: Path, bounds: GateSettings) -> Verdict:
     """Run the gate in a process of its own, on the newest snapshot that an adaptation run left.
 
     Args:
         candidate: Release folder.
         registry: Has its parent.
         runs: Folder of the adaptation runs.
+        bounds: What a candidate has to reach.
 
     Raises:
         ConflictError: There is no snapshot, or the gate could not judge.
@@ -125,8 +128,15 @@ async def judge_by_snapshot(candidate: Path, *, registry: ReleaseRegistry, runs:
             "with 'osprey-server gate' where there are some, and import it with --force"
         )
     parent = registry.release(load_release(candidate).manifest.parent or registry.served())
-    out = candidate / "verdict.json"
-    words = {"--candidate": candidate, "--parent": parent.folder, "--snapshot": snapshots[-1].parent, "--out": out}
+    out, asked = candidate / "verdict.json", candidate / "bounds.json"
+    write_json_atomic(asked, bounds.model_dump(mode="json"))
+    words = {
+        "--candidate": candidate,
+        "--parent": parent.folder,
+        "--snapshot": snapshots[-1].parent,
+        "--bounds": asked,
+        "--out": out,
+    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server", "gate", *(str(word) for pair in words.items() for word in pair)),
         stdout=asyncio.subprocess.DEVNULL,

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes_gate import write_bands_release, write_coloured_snapshot
 from fakes_running import running_server
 from releases import write_child_release, write_tiny_release
 
 from reid.release import Release
 from server.cli import main
 from server.errors import ConflictError, ProtocolError
+from server.gate.settings import GateSettings
 from server.gate.verdict import Check, Verdict
 from server.releases import inbox
 
@@ -138,21 +140,38 @@ def test_parcel_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         parcel.add("", b"6")
 
 
+class OneRelease:
+    """A registry with a parent for everybody."""
+
+    def __init__(self, parent: Release) -> None:
+        self._parent = parent
+
+    def release(self, _: str) -> Release:
+        return self._parent
+
+    def served(self) -> str:
+        return self._parent.manifest.space
+
+
 def test_gate_that_cannot_judge_says_why(tmp_path: Path, tiny_release: Release) -> None:
-    class Registry:
-        def release(self, _: str) -> Release:
-            return tiny_release
-
-        def served(self) -> str:
-            return "tiny-1-0"
-
     snapshot = tmp_path / "1" / "snapshot"
     snapshot.mkdir(parents=True)
     (snapshot / "snapshot.json").write_text("{}")
     candidate = write_tiny_release(tmp_path / "candidate", seed=1)
     with pytest.raises(ConflictError, match=r"could not judge it: .*snapshot"):
-        import_judged(candidate.folder, Registry(), tmp_path)
+        import_judged(candidate.folder, OneRelease(tiny_release), tmp_path, GateSettings())
 
 
-def import_judged(candidate: Path, registry: Any, runs: Path) -> Verdict:
-    return asyncio.run(inbox.judge_by_snapshot(candidate, registry=registry, runs=runs))
+def test_what_is_imported_is_judged_by_the_bounds_of_the_site(tmp_path: Path) -> None:
+    parent = write_bands_release(tmp_path / "parent", distraction=1.0)
+    child = write_bands_release(tmp_path / "child", distraction=0.2, parent=parent)
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    write_coloured_snapshot(tmp_path / "runs" / "1" / "snapshot")
+    bounds = GateSettings(max_slowdown=100.0, min_tracklets=7, least_gain=1e6)
+    verdict = import_judged(child.folder, OneRelease(parent), tmp_path / "runs", bounds)
+    assert {check.name: check.bound for check in verdict.checks}["held_out"] == 7
+    assert [check.name for check in verdict.failed] == ["separation"]
+
+
+def import_judged(candidate: Path, registry: Any, runs: Path, bounds: GateSettings) -> Verdict:
+    return asyncio.run(inbox.judge_by_snapshot(candidate, registry=registry, runs=runs, bounds=bounds))
