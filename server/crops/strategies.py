@@ -5,7 +5,7 @@ asked for whole, and a strategy decides which come first. Asking for single trac
 k-centre) did worse than asking at random: it leaves every cluster too thin to be found again.
 
 - `boundary`: the tracklet of each cluster that another cluster contests most, where the support samples of implicit
-  sample extension lie (Zhang et al., ISE, CVPR 2022, arXiv 2204.03852), with both clusters.
+  sample extension lie (Zhang et al., ISE, CVPR 2022, arXiv 2204.06892), with both clusters.
 - `diverse`: k-centre greedy (Gonzalez 1985; for active learning Sener and Savarese, arXiv 1708.00489) over the
   centroids of loose clusters: next is always the one that is least like those before it.
 - `random`: single tracklets in any order.
