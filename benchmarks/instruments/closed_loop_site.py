@@ -219,7 +219,7 @@ class LoopSite(AbstractContextManager["LoopSite"]):
 
 
 def _write_configs(folder: Path, method: str, epochs: int) -> None:
-    """Short watches in the roll-out, and no judging of rates, since edges read as fast as they can."""
+    """Short watches in the roll-out; rates and times tell little where six edges read as fast as one machine lets them."""
     (folder / "server.toml").write_text(
         f"""\
 [adaptation]
@@ -239,6 +239,7 @@ soak_s = 10
 
 [rollout.health]
 min_rate_share = 0
+max_embed_ratio = 20
 """,
         encoding="utf-8",
     )
