@@ -219,7 +219,7 @@ class LoopSite(AbstractContextManager["LoopSite"]):
 
 
 def _write_configs(folder: Path, method: str, epochs: int) -> None:
-    """Short watches in the roll-out; rates and times tell little where six edges read as fast as one machine lets them."""
+    """Short watches in the roll-out; rates and times tell little of six edges that share a machine and know no pace."""
     (folder / "server.toml").write_text(
         f"""\
 [adaptation]
