@@ -7,7 +7,8 @@ States and moves:
     refused -> open      that wait is over
     any -> closed        the agent stops
 
-Nothing leaves unasked: every answer names a request, and each asked crop is answered once, in the order asked. One
+Nothing leaves unasked: every answer names a request, and each asked crop is answered once, in the order asked. Crops
+that are to be forgotten are deleted first; where that fails the stream ends, and the server says so again. One
 request is worked on at a time; a few more wait, the others stay on the line. A stream that breaks takes its requests
 with it, and the server asks again. Between two answers there is a pause, so that no server can keep this machine busy.
 """
@@ -26,6 +27,7 @@ import structlog
 
 from edge.bundle import Bundle
 from edge.crop_budget import DailyBudget
+from edge.errors import RingError
 from edge.heartbeat import Heartbeat
 from edge.ring import CropRing, Missing
 from edge.stream import ServerStream, StreamEnd
@@ -58,6 +60,7 @@ _WORDS = {
     crops_pb2.CROP_STATUS_EXPIRED: "expired",
     crops_pb2.CROP_STATUS_UNKNOWN: "unknown",
     crops_pb2.CROP_STATUS_OVER_BUDGET: "over_budget",
+    crops_pb2.CROP_STATUS_FORGOTTEN: "forgotten",
 }
 
 _CropStream = ServerStream[crops_pb2.ExchangeCropsRequest, crops_pb2.ExchangeCropsResponse]
@@ -80,7 +83,8 @@ class CropAnswersStatus:
         state: Where it stands.
         problem: Why the last stream ended; empty while one works.
         requests: Requests that were taken up.
-        answers: Crops that were asked for, by what became of them: `sent`, `expired`, `unknown`, `over_budget`.
+        answers: Crops that were asked for, by what became of them: `sent`, `expired`, `unknown`, `over_budget`; and
+            `forgotten` ones.
         bytes_sent: All messages, serialised, without gRPC's framing.
     """
 
@@ -96,6 +100,7 @@ class _Task:
     """A request that is being answered: what is left of it."""
 
     request: crops_pb2.CropRequest
+    forget_seqs: Iterator[int]
     seqs: Iterator[int]
     left_bytes: int
 
@@ -188,7 +193,7 @@ class CropAnswers:
                 return self._go_on(self._task, self._stream, timeout_s)
         except CredentialsError as error:
             self._end_stream(StreamEnd(str(error), is_fatal=True))
-        except ValueError as error:  # the server broke the rules of the stream
+        except (RingError, ValueError) as error:  # crops are not forgotten; the server broke the rules of the stream
             self._end_stream(StreamEnd(str(error), is_fatal=False))
         return False
 
@@ -245,7 +250,10 @@ class CropAnswers:
             return True  # nobody waits for the answers any more
         check_request(request, server=self._server)
         self._num_requests += 1
-        self._task = _Task(request, iter(request.seqs), request.max_bytes)
+        if request.spool_id == self._hello.spool_id and request.forget_seqs:
+            self._ring.forget(request.forget_seqs)
+            logger.info("crops forgotten", request=request.request_id, number=len(request.forget_seqs))
+        self._task = _Task(request, iter(request.forget_seqs), iter(request.seqs), request.max_bytes)
         logger.debug("crops asked for", request=request.request_id, number=len(request.seqs))
         return True
 
@@ -253,15 +261,24 @@ class CropAnswers:
         if stream.num_queued >= _MAX_QUEUED_ANSWERS:
             time.sleep(min(timeout_s, _CONGESTED_S))
             return False
-        seq = next(task.seqs, None)
-        if seq is None:
+        answer = self._next_answer(task)
+        if answer is None:
             self._task = None
             self._remember_traffic()
             return False
-        answer = self._answer(task, seq)
         stream.send(crops_pb2.ExchangeCropsRequest(answer=answer))
         self._answers[_WORDS[answer.status]] += 1
         return True
+
+    def _next_answer(self, task: _Task) -> crops_pb2.CropAnswer | None:
+        """The next answer to a request; None when all are given."""
+        seq = next(task.forget_seqs, None)
+        if seq is not None:
+            is_ours = task.request.spool_id == self._hello.spool_id
+            status = crops_pb2.CROP_STATUS_FORGOTTEN if is_ours else crops_pb2.CROP_STATUS_UNKNOWN
+            return crops_pb2.CropAnswer(request_id=task.request.request_id, seq=seq, status=status)
+        seq = next(task.seqs, None)
+        return None if seq is None else self._answer(task, seq)
 
     def _answer(self, task: _Task, seq: int) -> crops_pb2.CropAnswer:
         """The answer for one crop; every byte of it counts, also of one without a crop."""
@@ -335,7 +352,8 @@ def check_request(request: crops_pb2.CropRequest, *, server: str) -> None:
     Raises:
         ValueError: It asks for too much at once.
     """
-    if len(request.seqs) > _MAX_SEQS:
-        raise ValueError(f"{server} asked for {len(request.seqs)} crops at once, at most {_MAX_SEQS} are answered")
+    number = len(request.seqs) + len(request.forget_seqs)
+    if number > _MAX_SEQS:
+        raise ValueError(f"{server} asked for {number} crops at once, at most {_MAX_SEQS} are answered")
     if len(request.request_id) > _MAX_REQUEST_ID_LETTERS:
         raise ValueError(f"{server} sent a request_id of {len(request.request_id)} letters")

@@ -57,7 +57,7 @@ class KeptCrops:
         faults: What went wrong with them, by kind.
         exchange: State of the stream on which the server asks; `off` where none are kept.
         problem: Why it does not work; empty while it does.
-        answers: Crops that were asked for, by what became of them: sent, expired, unknown, over_budget.
+        answers: Crops that were asked for, by what became of them: sent, expired, unknown, over_budget, forgotten.
         bytes_sent: All answers, serialised.
     """
 

@@ -5,8 +5,8 @@ Invariants:
 - The file stays within its bound; the oldest crops make room. A crop that is older than `keep_days` is never given out,
   and deleted soon after. Age counts from the moment of keeping, by this machine's clock.
 - JPEGs are encrypted (`edge.ring_key`); the rest of a row (time, box, number) is not, and cannot be altered unnoticed.
-- A full disk, a damaged file, a lost key cost crops, counted in `faults`, and nothing else: no method raises for them.
-  The ring leaves the spool its share of the disk, and gives its own up where the disk is full.
+- A full disk, a damaged file, a lost key cost crops, counted in `faults`, and nothing else: `forget` alone raises for
+  them. The ring leaves the spool its share of the disk, and gives its own up where the disk is full.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ROW_OVERHEAD_BYTES = 400
 _DAY_US = 86_400_000_000
 _TIDY_INTERVAL_S = 10.0
 _MAX_AGED = 500
-"""Crops that one turn deletes for their age; bounds how long the spool's writer waits."""
+"""Crops that one transaction deletes for their age, or to forget them; bounds how long the spool's writer waits."""
 _LAST_MIB = 64
 """Where less of the disk is free, the ring gives its file up …"""
 _WORTH_BYTES = 1 << 20
@@ -53,8 +53,8 @@ class RingSettings(Settings):
     """Whether any are kept; without them the site cannot adapt its network to this edge's cameras."""
     limit_mib: int = Field(default=512, ge=1)
     """Largest size of the file in MiB; 512 MiB hold about 70,000 crops."""
-    keep_days: float = Field(default=7.0, gt=0)
-    """Older ones are deleted."""
+    keep_days: float = Field(default=7.0, gt=0, le=30)
+    """Older ones are deleted; the server reminds of erased persons for 30 days."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
     """Of the pictures, as JPEG counts it."""
     daily_limit_mib: int = Field(default=128, ge=0)
@@ -199,6 +199,20 @@ class CropRing:
         except (RingError, TypeError, struct.error) as error:  # the last two: a number that is none any more
             self.faults.note("read", error)
             return Missing.EXPIRED
+
+    def forget(self, seqs: Sequence[int]) -> None:
+        """Delete crops for good, those of them that are there; none is left in the file when this returns.
+
+        Raises:
+            RingError: Some may still be there.
+        """
+        kept = [seq for seq in seqs if 0 < seq <= _MAX_SEQ]
+        for first in range(0, len(kept), _MAX_AGED):
+            with self._file("delete from") as file, file.transaction():
+                file.delete(kept[first : first + _MAX_AGED])
+        with self._file("delete from") as file:
+            file.flush()
+        self._measure()
 
     def tidy(self) -> None:
         """Delete what is too old, and everything where the disk is full; does so every 10 s, whenever it is called."""

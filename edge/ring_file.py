@@ -2,7 +2,7 @@
 
 A file starts anew when it is damaged, of another format, of another spool (whose sequence numbers begin at 1 again) or
 of another key (nobody can read it any more). Writes are not flushed one by one: a power loss costs the last crops, and
-damages nothing (WAL, synchronous=NORMAL).
+damages nothing (WAL, synchronous=NORMAL). What is deleted is overwritten (secure_delete).
 """
 
 from __future__ import annotations
@@ -112,6 +112,10 @@ class RingFile:
         """Remove crops."""
         self._connection.executemany("DELETE FROM crops WHERE seq = ?", [(seq,) for seq in seqs])
 
+    def flush(self) -> None:
+        """Bring all changes into the file, and empty the write-ahead log, which still has what they replaced."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def number(self, name: str) -> int:
         """A remembered number; 0 when there is none."""
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -197,6 +201,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         connection.execute("BEGIN IMMEDIATE")  # takes the lock now, not at the first write
         connection.execute("COMMIT")

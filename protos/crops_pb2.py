@@ -25,25 +25,25 @@ _sym_db = _symbol_database.Default()
 from protos import common_pb2 as protos_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/crops.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"q\n\x14\x45xchangeCropsRequest\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.osprey.v1.CropHelloH\x00\x12\'\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x15.osprey.v1.CropAnswerH\x00\x42\t\n\x07payload\"@\n\x15\x45xchangeCropsResponse\x12\'\n\x07request\x18\x01 \x01(\x0b\x32\x16.osprey.v1.CropRequest\"H\n\tCropHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x10\n\x08spool_id\x18\x03 \x01(\t\"s\n\x0b\x43ropRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\x12\x10\n\x08spool_id\x18\x05 \x01(\t\x12\x0c\n\x04seqs\x18\x06 \x03(\x04J\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04R\x08trackletR\x07time_us\"\x90\x01\n\nCropAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.osprey.v1.CropStatus\x12\x0c\n\x04jpeg\x18\x03 \x01(\x0c\x12\x0f\n\x07time_us\x18\x04 \x01(\x03\x12\x1b\n\x03\x62ox\x18\x05 \x01(\x0b\x32\x0e.osprey.v1.Box\x12\x0b\n\x03seq\x18\x06 \x01(\x04*\x8c\x01\n\nCropStatus\x12\x1b\n\x17\x43ROP_STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43ROP_STATUS_OK\x10\x01\x12\x17\n\x13\x43ROP_STATUS_EXPIRED\x10\x02\x12\x1b\n\x17\x43ROP_STATUS_OVER_BUDGET\x10\x03\x12\x17\n\x13\x43ROP_STATUS_UNKNOWN\x10\x04\x32\x65\n\x0b\x43ropService\x12V\n\rExchangeCrops\x12\x1f.osprey.v1.ExchangeCropsRequest\x1a .osprey.v1.ExchangeCropsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/crops.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"q\n\x14\x45xchangeCropsRequest\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.osprey.v1.CropHelloH\x00\x12\'\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x15.osprey.v1.CropAnswerH\x00\x42\t\n\x07payload\"@\n\x15\x45xchangeCropsResponse\x12\'\n\x07request\x18\x01 \x01(\x0b\x32\x16.osprey.v1.CropRequest\"H\n\tCropHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x10\n\x08spool_id\x18\x03 \x01(\t\"\x88\x01\n\x0b\x43ropRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\x12\x10\n\x08spool_id\x18\x05 \x01(\t\x12\x0c\n\x04seqs\x18\x06 \x03(\x04\x12\x13\n\x0b\x66orget_seqs\x18\x07 \x03(\x04J\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04R\x08trackletR\x07time_us\"\x90\x01\n\nCropAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.osprey.v1.CropStatus\x12\x0c\n\x04jpeg\x18\x03 \x01(\x0c\x12\x0f\n\x07time_us\x18\x04 \x01(\x03\x12\x1b\n\x03\x62ox\x18\x05 \x01(\x0b\x32\x0e.osprey.v1.Box\x12\x0b\n\x03seq\x18\x06 \x01(\x04*\xa7\x01\n\nCropStatus\x12\x1b\n\x17\x43ROP_STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43ROP_STATUS_OK\x10\x01\x12\x17\n\x13\x43ROP_STATUS_EXPIRED\x10\x02\x12\x1b\n\x17\x43ROP_STATUS_OVER_BUDGET\x10\x03\x12\x17\n\x13\x43ROP_STATUS_UNKNOWN\x10\x04\x12\x19\n\x15\x43ROP_STATUS_FORGOTTEN\x10\x05\x32\x65\n\x0b\x43ropService\x12V\n\rExchangeCrops\x12\x1f.osprey.v1.ExchangeCropsRequest\x1a .osprey.v1.ExchangeCropsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.crops_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CROPSTATUS']._serialized_start=574
-  _globals['_CROPSTATUS']._serialized_end=714
+  _globals['_CROPSTATUS']._serialized_start=596
+  _globals['_CROPSTATUS']._serialized_end=763
   _globals['_EXCHANGECROPSREQUEST']._serialized_start=54
   _globals['_EXCHANGECROPSREQUEST']._serialized_end=167
   _globals['_EXCHANGECROPSRESPONSE']._serialized_start=169
   _globals['_EXCHANGECROPSRESPONSE']._serialized_end=233
   _globals['_CROPHELLO']._serialized_start=235
   _globals['_CROPHELLO']._serialized_end=307
-  _globals['_CROPREQUEST']._serialized_start=309
-  _globals['_CROPREQUEST']._serialized_end=424
-  _globals['_CROPANSWER']._serialized_start=427
-  _globals['_CROPANSWER']._serialized_end=571
-  _globals['_CROPSERVICE']._serialized_start=716
-  _globals['_CROPSERVICE']._serialized_end=817
+  _globals['_CROPREQUEST']._serialized_start=310
+  _globals['_CROPREQUEST']._serialized_end=446
+  _globals['_CROPANSWER']._serialized_start=449
+  _globals['_CROPANSWER']._serialized_end=593
+  _globals['_CROPSERVICE']._serialized_start=765
+  _globals['_CROPSERVICE']._serialized_end=866
 # @@protoc_insertion_point(module_scope)

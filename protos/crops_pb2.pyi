@@ -33,6 +33,8 @@ class _CropStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CropStatus
     CROP_STATUS_OVER_BUDGET: _CropStatus.ValueType  # 3
     CROP_STATUS_UNKNOWN: _CropStatus.ValueType  # 4
     """Was never kept, or is of another spool."""
+    CROP_STATUS_FORGOTTEN: _CropStatus.ValueType  # 5
+    """Was to be forgotten, and is not there: any more, or ever."""
 
 class CropStatus(_CropStatus, metaclass=_CropStatusEnumTypeWrapper): ...
 
@@ -43,6 +45,8 @@ CROP_STATUS_EXPIRED: CropStatus.ValueType  # 2
 CROP_STATUS_OVER_BUDGET: CropStatus.ValueType  # 3
 CROP_STATUS_UNKNOWN: CropStatus.ValueType  # 4
 """Was never kept, or is of another spool."""
+CROP_STATUS_FORGOTTEN: CropStatus.ValueType  # 5
+"""Was to be forgotten, and is not there: any more, or ever."""
 Global___CropStatus: _TypeAlias = CropStatus  # noqa: Y015
 
 @_typing.final
@@ -129,12 +133,17 @@ class CropRequest(_message.Message):
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     SPOOL_ID_FIELD_NUMBER: _builtins.int
     SEQS_FIELD_NUMBER: _builtins.int
+    FORGET_SEQS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     max_bytes: _builtins.int
     """For all answers to this request together."""
     spool_id: _builtins.str
     @_builtins.property
     def seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def forget_seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Crops of spool_id to delete at once, before anything is answered: of persons who were erased. No budget counts these."""
+
     def __init__(
         self,
         *,
@@ -142,10 +151,11 @@ class CropRequest(_message.Message):
         max_bytes: _builtins.int = ...,
         spool_id: _builtins.str = ...,
         seqs: _abc.Iterable[_builtins.int] | None = ...,
+        forget_seqs: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_bytes", b"max_bytes", "request_id", b"request_id", "seqs", b"seqs", "spool_id", b"spool_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_seqs", b"forget_seqs", "max_bytes", b"max_bytes", "request_id", b"request_id", "seqs", b"seqs", "spool_id", b"spool_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,7 +163,7 @@ Global___CropRequest: _TypeAlias = CropRequest  # noqa: Y015
 
 @_typing.final
 class CropAnswer(_message.Message):
-    """One for each crop that was asked for, in any order."""
+    """One for each crop that was asked for or is to be forgotten, in any order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

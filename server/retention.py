@@ -16,6 +16,7 @@ from pydantic import Field
 from reid.settings import Settings
 from server.errors import StoppingError, StorageError
 from server.spaces import Spaces
+from server.storage.erasure import RING_US
 from server.storage.records import Records
 from server.types import Tracklet
 
@@ -85,6 +86,7 @@ class Retention:
         num_views = self._records.delete_views(before_us=before_us, limit=limit)
         before_us = cutoff_us(self._settings.crops_days, now_us)
         num_crops = self._records.delete_crops(before_us=before_us, limit=limit)
+        self._records.delete_crop_erasures(before_us=now_us - RING_US)
         return limit in (num_views, num_crops)
 
     async def run(self, submit: Callable[[Callable[[], bool]], Awaitable[bool]]) -> None:

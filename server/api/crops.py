@@ -28,6 +28,7 @@ _STATUSES: Mapping[int, Status] = {
     crops_pb2.CROP_STATUS_EXPIRED: "expired",
     crops_pb2.CROP_STATUS_OVER_BUDGET: "over_budget",
     crops_pb2.CROP_STATUS_UNKNOWN: "unknown",
+    crops_pb2.CROP_STATUS_FORGOTTEN: "forgotten",
 }
 
 
@@ -126,7 +127,11 @@ async def _read(requests: _Requests, line: EdgeLine) -> None:
 def request_to_proto(request: CropRequest) -> crops_pb2.CropRequest:
     """A request as it goes over the wire."""
     return crops_pb2.CropRequest(
-        request_id=request.request_id, max_bytes=request.max_bytes, spool_id=request.spool_id, seqs=request.seqs
+        request_id=request.request_id,
+        max_bytes=request.max_bytes,
+        spool_id=request.spool_id,
+        seqs=request.seqs,
+        forget_seqs=request.forget_seqs,
     )
 
 

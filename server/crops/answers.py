@@ -13,7 +13,7 @@ from PIL import Image
 
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
 
-Status = Literal["ok", "expired", "over_budget", "unknown", "unspecified"]
+Status = Literal["ok", "expired", "over_budget", "unknown", "forgotten", "unspecified"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +24,15 @@ class CropRequest:
         request_id: Named by every answer.
         spool_id: Of the observations.
         seqs: Whose crops are wanted.
-        max_bytes: For all answers together.
+        max_bytes: For all answers with crops together.
+        forget_seqs: Whose crops are to be deleted.
     """
 
     request_id: str
     spool_id: str
     seqs: tuple[int, ...]
     max_bytes: int
+    forget_seqs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,8 @@ class OpenRequest:
         if answer.seq not in self._left:
             return f"crop {answer.seq} was not asked for, or came before"
         self._left.discard(answer.seq)
-        if answer.status == "unspecified":
-            return self._refuse(answer.seq, "an answer without a known status")
+        if answer.status in ("unspecified", "forgotten"):
+            return self._refuse(answer.seq, "an answer without a status that fits")
         if answer.status != "ok":
             self.without[answer.seq] = answer.status
             return ""
@@ -101,6 +103,35 @@ class OpenRequest:
     def _refuse(self, seq: int, reason: str) -> str:
         self.refused[seq] = reason
         return f"crop {seq}: {reason}"
+
+
+class OpenForgetting:
+    """A request to forget crops, and what was answered to it so far.
+
+    Attributes:
+        request: As it was sent.
+        forgotten: Crops that the edge has no more, by seq.
+    """
+
+    def __init__(self, request: CropRequest) -> None:
+        self.request = request
+        self.forgotten: set[int] = set()
+        self._left = set(request.forget_seqs)
+
+    @property
+    def is_answered(self) -> bool:
+        """Nothing more is to come."""
+        return not self._left
+
+    def take(self, answer: CropAnswer) -> str:
+        """Note an answer; gives why it is a lie, empty if it is none. After a lie the right answer may still come."""
+        if answer.seq not in self._left:
+            return f"crop {answer.seq} was not to be forgotten, or was before"
+        if answer.status != "forgotten" or answer.jpeg:
+            return f"crop {answer.seq} was to be forgotten, and was answered as {answer.status}"
+        self._left.discard(answer.seq)
+        self.forgotten.add(answer.seq)
+        return ""
 
 
 def jpeg_fault(content: bytes) -> str:

@@ -3,6 +3,8 @@
 Each edge is asked for a few crops at a time, within its day's budget; when that is used up, it is asked again on the
 next day. What is here is not asked for again, so that a collection goes on after a restart of the server or an edge. An
 edge that does not answer, or answers with lies, is given up after some attempts; the others go on.
+
+Beside this, every edge that is there is told which crops of erased persons it must delete (`forgetting.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import structlog
 from reid.errors import OspreyError
 from server.crops.answers import CropRequest, OpenRequest
 from server.crops.budget import Allowance, EdgeTraffic, us_until_next_day, utc_day
+from server.crops.forgetting import ErasureKeeper, Forgetting
 from server.crops.line import EdgeLine, LieBook
 from server.crops.selection import WantedCrop
 from server.crops.settings import CropSettings
@@ -61,7 +64,7 @@ class CollectReport:
     reasons: Mapping[Reason, int] = field(default_factory=dict)
 
 
-class CropKeeper(Protocol):
+class CropKeeper(ErasureKeeper, Protocol):
     """Where crops go, as `CropStore` does it. `keep` runs in the writer's thread, all else in others."""
 
     def known(self, names: Sequence[CropName]) -> set[CropName]:
@@ -106,7 +109,10 @@ class CropExchange:
         self._spools = spools
         self._submit = submit
         self._clock_us = clock_us
+        self._forgetting = Forgetting(store, spools=spools, submit=submit)
         self._lines: dict[str, EdgeLine] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Condition()
         self._collecting = asyncio.Lock()
         self._is_stopping = False
@@ -127,6 +133,10 @@ class CropExchange:
             self._lines[edge_id].end(StreamReplacedError(f"edge {edge_id} opened a newer stream for crops"))
         line = EdgeLine(edge_id, spool_id, lies=self.lies, max_lies=self._settings.max_lies)
         self._lines[edge_id] = line
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.create_task(self._forgetting.serve(line))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         async with self._changed:
             self._changed.notify_all()
         return line
@@ -141,6 +151,12 @@ class CropExchange:
         """End the line of an edge, if it has one."""
         if line := self._lines.get(edge_id):
             line.end(error)
+
+    def forget_soon(self) -> None:
+        """Somebody may have been erased: tell the edges that are there. From any thread; raises nothing."""
+        for line in list(self._lines.values()):
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(line.stir)
 
     def stop(self) -> None:
         """End all lines and take no new ones."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
 
 from reid.errors import OspreyError
-from server.crops.answers import CropAnswer, CropRequest, OpenRequest
+from server.crops.answers import CropAnswer, CropRequest, OpenForgetting, OpenRequest
 from server.errors import ProtocolError, StoppingError
 
 logger = structlog.get_logger(__name__)
@@ -58,7 +59,10 @@ class EdgeLine:
         self._max_lies = max_lies
         self._num_lies = 0
         self._open: OpenRequest | None = None
+        self._forgetting: OpenForgetting | None = None
         self._news = asyncio.Event()
+        self._forgotten = asyncio.Event()
+        self._stir = asyncio.Event()
         self._end: OspreyError | None = None
         self._outgoing: asyncio.Queue[CropRequest | None] = asyncio.Queue()
 
@@ -83,7 +87,11 @@ class EdgeLine:
         """Take what came up."""
         if self.is_ended:
             return
-        if self._open is None:
+        if self._forgetting is not None and answer.request_id == self._forgetting.request.request_id:
+            lie = self._forgetting.take(answer)
+            if self._forgetting.is_answered:
+                self._forgotten.set()
+        elif self._open is None:
             lie = f"an answer of {answer.num_bytes} bytes that nobody asked for"
         else:
             lie = self._open.take(answer)
@@ -97,6 +105,8 @@ class EdgeLine:
             self._end = error
             self._outgoing.put_nowait(None)
             self._news.set()
+            self._forgotten.set()
+            self._stir.set()
 
     async def ask(self, request: OpenRequest, *, timeout_s: float, until_s: float) -> None:
         """Send a request and wait until it is answered, nothing came for so long, or the line ended.
@@ -122,6 +132,33 @@ class EdgeLine:
             self._open = None
             if not request.is_answered:
                 self.end(StoppingError("a request for crops was given up: connect again"))
+
+    async def forget(self, request: OpenForgetting) -> None:
+        """Send a request to forget crops and wait until all of it is answered, or the line ended; one at a time.
+
+        Args:
+            request: Filled with the answers.
+        """
+        if self.is_ended:
+            return
+        self._forgetting = request
+        self._forgotten.clear()
+        self._outgoing.put_nowait(request.request)
+        await self._forgotten.wait()
+        self._forgetting = None
+
+    def stir(self) -> None:
+        """There may be more to forget."""
+        self._stir.set()
+
+    def settle(self) -> None:
+        """What there is to forget is about to be looked for."""
+        self._stir.clear()
+
+    async def stirred(self, timeout_s: float) -> None:
+        """Wait until the line was stirred since it settled, or ended, or for so long."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stir.wait(), timeout_s)
 
     def _note_lie(self, reason: str) -> None:
         self._num_lies += 1

@@ -121,9 +121,13 @@ class SiteCrops:
         return len(snapshot.crops)
 
     def forget(self, deletion: Deletion) -> None:
-        """Remove the files of what the records have deleted: `SqlRecords.on_deleted`. Raises nothing."""
+        """Remove the files of what the records have deleted: `SqlRecords.on_deleted`. Raises nothing.
+
+        Edges are told to delete the crops that they have of erased persons.
+        """
         self._store.forget(deletion.crops)
         if deletion.tracklet_keys:
+            self._exchange.forget_soon()
             self._drop_from_snapshots()
 
     def _drop_from_snapshots(self) -> None:

@@ -1,7 +1,7 @@
 """Crops that the server has: JPEG files in a folder, and a row for each.
 
 Rows are the truth. A file is there before its row, and goes after it; what a crash leaves behind is cleared at start.
-`keep` and `sweep` change rows and belong to the writer's thread; any thread may write files and read.
+`keep`, `note_forgotten` and `sweep` change rows and belong to the writer's thread; any thread may write files and read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, Table, delete, func, select
 
 from reid.files import write_atomic
 from server.crops.budget import EdgeTraffic, charge, read_traffic, utc_day
@@ -21,7 +21,7 @@ from server.storage.bulk import find_rows, insert_rows
 from server.storage.database import explained
 from server.storage.lease import Lease
 from server.storage.rows import pages
-from server.storage.schema import crops, observations, tracklets
+from server.storage.schema import crop_erasures, crops, observations, tracklets
 from server.types import CropName
 
 logger = structlog.get_logger(__name__)
@@ -170,6 +170,22 @@ class CropStore:
             except OSError as error:
                 logger.error("crop not removed", path=str(self.path_of(name)), error=str(error))
 
+    @explained
+    def to_forget(self, spool_key: int, limit: int) -> list[int]:
+        """Sequence numbers of crops of erased persons that a spool's edge may still have, some of them."""
+        query = select(crop_erasures.c.seq).where(crop_erasures.c.spool_key == spool_key)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.order_by(crop_erasures.c.seq).limit(limit)))
+
+    @explained
+    def note_forgotten(self, names: Sequence[CropName]) -> list[CropName]:
+        """The edges have these no more; gives those that they were still to delete."""
+        with self._change() as connection:
+            rows = find_rows(connection, crop_erasures, ("spool_key", "seq"), names)
+            noted = [CropName(row.spool_key, row.seq) for row in rows]
+            _delete_names(connection, crop_erasures, noted)
+        return noted
+
     def sweep(self) -> None:
         """Make rows and files agree after a crash: files without a row go, and rows without a file.
 
@@ -191,7 +207,7 @@ class CropStore:
     @explained
     def _delete_rows(self, names: Sequence[CropName]) -> None:
         with self._change() as connection:
-            _delete_names(connection, names)
+            _delete_names(connection, crops, names)
 
     @explained
     def _page_of_names(self, after: CropName) -> list[CropName]:
@@ -238,13 +254,13 @@ def _delete_oldest(connection: Connection, excess_bytes: int) -> list[CropName]:
             break
         removed.append(CropName(row.spool_key, row.seq))
         excess_bytes -= row.num_bytes
-    _delete_names(connection, removed)
+    _delete_names(connection, crops, removed)
     return removed
 
 
-def _delete_names(connection: Connection, names: Iterable[CropName]) -> None:
+def _delete_names(connection: Connection, table: Table, names: Iterable[CropName]) -> None:
     for name in names:
-        connection.execute(delete(crops).where(crops.c.spool_key == name.spool_key, crops.c.seq == name.seq))
+        connection.execute(delete(table).where(table.c.spool_key == name.spool_key, table.c.seq == name.seq))
 
 
 def _files(folder: Path) -> Iterator[tuple[CropName | None, Path]]:

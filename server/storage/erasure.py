@@ -2,7 +2,8 @@
 
 A tracklet goes with its observations, links, moves, crops and what was embedded again of it. Persons stay as rows, so
 that no person_id is used twice, and lose their names when nothing else is left of them. Spools count what was deleted
-of them, since sequence numbers that were acknowledged stay so.
+of them, since sequence numbers that were acknowledged stay so. Of an erased person, the numbers of observations stay
+until their edges have said that they have no crops of these any more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, literal, or_, select, update
 
 from server.errors import NotFoundError
 from server.spaces import Spaces
@@ -19,6 +20,7 @@ from server.storage.brought import brought, delete_means
 from server.storage.records import Deletion
 from server.storage.rows import pages
 from server.storage.schema import (
+    crop_erasures,
     crops,
     identity_moves,
     identity_persons,
@@ -29,6 +31,9 @@ from server.storage.schema import (
     tracklets,
 )
 from server.types import CropName
+
+RING_US = 30 * 86_400 * 1_000_000
+"""No edge keeps a crop for longer, by its own settings."""
 
 
 def delete_aged(connection: Connection, *, before_us: int, limit: int, spaces: Spaces) -> Deletion:
@@ -71,6 +76,11 @@ def delete_old_crops(connection: Connection, *, before_us: int, limit: int) -> l
     return names
 
 
+def delete_old_erasures(connection: Connection, *, before_us: int) -> None:
+    """See `Records.delete_crop_erasures`."""
+    connection.execute(delete(crop_erasures).where(crop_erasures.c.erased_us < before_us))
+
+
 def erase_person(connection: Connection, person_id: int, *, time_us: int, spaces: Spaces) -> Deletion:
     """Delete all of a person, and of those folded into them; see `Records.erase_person`."""
     _check_erasable(connection, person_id)
@@ -78,11 +88,21 @@ def erase_person(connection: Connection, person_id: int, *, time_us: int, spaces
     found: list[Row[Any]] = []
     for page in pages(person_ids):
         found += connection.execute(select(tracklets).where(tracklets.c.person_id.in_(page))).all()
+    _note_erasures(connection, [row.tracklet_key for row in found if row.updated_us >= time_us - RING_US], time_us)
     deletion = _delete(connection, found, spaces)
     for page in pages(person_ids):
         connection.execute(update(persons).where(persons.c.person_id.in_(page)).values(erased_us=time_us))
     _forget_names(connection, person_ids)
     return deletion
+
+
+def _note_erasures(connection: Connection, tracklet_keys: Sequence[int], time_us: int) -> None:
+    """Remember which crops of these tracklets an edge may have."""
+    erased_us = literal(time_us, crop_erasures.c.erased_us.type)
+    names = select(observations.c.spool_key, observations.c.seq, erased_us)
+    for page in pages(tracklet_keys):
+        mine = names.where(observations.c.tracklet_key.in_(page))
+        connection.execute(insert(crop_erasures).from_select(["spool_key", "seq", "erased_us"], mine))
 
 
 def _check_erasable(connection: Connection, person_id: int) -> None:

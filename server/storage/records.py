@@ -328,6 +328,9 @@ class Records(Protocol):
     def delete_crops(self, *, before_us: int, limit: int) -> int:
         """Delete crops that came before a moment of the server's clock, the oldest first; gives how many."""
 
+    def delete_crop_erasures(self, *, before_us: int) -> None:
+        """Remember no longer which crops edges were to forget since before a moment of the server's clock."""
+
     def append_audit(self, entry: AuditEntry) -> None:
         """Add to the audit log; durable when this returns. Any thread may call it."""
 

@@ -16,6 +16,7 @@ links             what an event says of two tracklets: the same person, or two; 
 
 crops            crops that the server has, by the observation that they show; the file is named after it
 crop_traffic     what each edge was asked to send, by day
+crop_erasures    crops of erased persons that an edge may still have, until it says that they are gone
 tracklet_means   tracklets embedded again from their crops by a later release; takes the place of the mapped mean there
 adaptation_runs  one per run: `document` is the state of the run as JSON
 releases         one per release that this site ever judged: `document` is what the manifest and the gate say
@@ -192,6 +193,14 @@ crop_traffic = Table(
     Column("day", Integer, primary_key=True, autoincrement=False),  # since the Unix epoch, UTC
     Column("num_crops", BigInteger, nullable=False),
     Column("num_bytes", BigInteger, nullable=False),
+)
+
+crop_erasures = Table(
+    "crop_erasures",
+    metadata,
+    Column("spool_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("erased_us", BigInteger, nullable=False),
 )
 
 tracklet_means = Table(

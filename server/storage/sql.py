@@ -17,7 +17,7 @@ from server.storage.audit import audit_page, write_audit
 from server.storage.brought import brought, remeasured, write_means
 from server.storage.bulk import find_rows, insert_rows, update_rows
 from server.storage.database import explained, scrub
-from server.storage.erasure import delete_aged, delete_old_crops, delete_views, erase_person
+from server.storage.erasure import delete_aged, delete_old_crops, delete_old_erasures, delete_views, erase_person
 from server.storage.lease import Lease
 from server.storage.lineage import confirm_persons, event_page, read_events, read_links, write_rearrangement
 from server.storage.records import (
@@ -196,6 +196,12 @@ class SqlRecords:
         if names:
             self.on_deleted(Deletion(tracklets=(), num_tracklets=0, num_observations=0, crops=names))
         return len(names)
+
+    @explained
+    def delete_crop_erasures(self, *, before_us: int) -> None:
+        """See `Records.delete_crop_erasures`."""
+        with self._change() as connection:
+            delete_old_erasures(connection, before_us=before_us)
 
     @explained
     def append_audit(self, entry: AuditEntry) -> None:

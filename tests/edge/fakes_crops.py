@@ -12,7 +12,7 @@ import grpc
 
 from protos import crops_pb2, crops_pb2_grpc
 
-OK, EXPIRED, OVER_BUDGET, UNKNOWN = range(1, 5)
+OK, EXPIRED, OVER_BUDGET, UNKNOWN, FORGOTTEN = range(1, 6)
 """Of `CropStatus`."""
 
 
@@ -45,6 +45,12 @@ class FakeCropServer(crops_pb2_grpc.CropServiceServicer):
         self.wanted.put(
             crops_pb2.CropRequest(request_id=request_id, max_bytes=max_bytes, spool_id=spool_id, seqs=list(seqs))
         )
+
+    def forget(self, seqs: Any, *, spool_id: str, asked: Any = (), max_bytes: int = 0) -> None:
+        request = crops_pb2.CropRequest(request_id="f1", max_bytes=max_bytes, spool_id=spool_id)
+        request.forget_seqs.extend(seqs)
+        request.seqs.extend(asked)
+        self.wanted.put(request)
 
     def start(self) -> None:
         self._closing.clear()

@@ -7,11 +7,11 @@ import time
 import grpc
 import numpy as np
 import pytest
-from fakes_crops import EXPIRED, OK, OVER_BUDGET, UNKNOWN, FakeCropServer
+from fakes_crops import EXPIRED, FORGOTTEN, OK, OVER_BUDGET, UNKNOWN, FakeCropServer
 from makers import make_observation
 
 from edge.crop_answers import CropAnswers, CropExchangeState
-from edge.ring import CropRing, NumberedCrop, RingSettings
+from edge.ring import CropRing, KeptCrop, Missing, NumberedCrop, RingSettings
 from edge.uplink import UplinkSettings
 from protos import crops_pb2, crops_pb2_grpc
 from reid.types import PROTOCOL_VERSION
@@ -284,6 +284,45 @@ def test_a_ring_that_fails_costs_the_crops_it_should_have_given(desk, server, st
     server.ask([1, 2], spool_id="spool-1")
     wait_until(lambda: len(server.answers) == 2)
     assert statuses(server) == [EXPIRED, EXPIRED]
+
+
+def test_crops_to_forget_are_deleted_and_each_is_answered_also_one_that_never_was(desk, server, start):
+    answers = start()
+    server.forget([3, 99, 3], spool_id="spool-1")
+    wait_until(lambda: len(server.answers) == 3)
+    assert [(answer.seq, answer.status, answer.jpeg) for answer in server.answers] == [
+        (seq, FORGOTTEN, b"") for seq in (3, 99, 3)
+    ]
+    assert desk.ring.find(3) is Missing.UNKNOWN
+    assert isinstance(desk.ring.find(4), KeptCrop)
+    assert answers.status.answers == {"forgotten": 3}
+
+
+def test_forgetting_comes_before_asking_and_needs_no_budget(desk, server, start):
+    start(daily_limit_bytes=int(1.5 * desk.crop_bytes))
+    server.forget(range(2, 11), spool_id="spool-1", asked=[2, 1], max_bytes=1 << 20)
+    wait_until(lambda: len(server.answers) == 11)
+    assert statuses(server) == [FORGOTTEN] * 9 + [UNKNOWN, OK]
+    server.forget([1], spool_id="spool-1")
+    wait_until(lambda: len(server.answers) == 12)
+    assert desk.ring.status.num_crops == 0
+
+
+def test_nothing_is_forgotten_for_another_spool(desk, server, start):
+    start()
+    server.forget([1], spool_id="spool-2")
+    wait_until(lambda: server.answers)
+    assert statuses(server) == [UNKNOWN]
+    assert isinstance(desk.ring.find(1), KeptCrop)
+
+
+def test_what_cannot_be_forgotten_now_is_not_confirmed(desk, server, start):
+    desk.ring.close()
+    answers = start()
+    server.forget([1], spool_id="spool-1")
+    wait_until(lambda: len(server.hellos) == 2)
+    assert server.answers == []
+    assert "the crop ring is closed" in answers.status.problem
 
 
 def test_a_server_of_the_real_kind_gets_what_it_asks_for(desk):

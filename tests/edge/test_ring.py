@@ -10,6 +10,7 @@ import pytest
 from makers import make_observation
 from structlog.testing import capture_logs
 
+from edge.errors import RingError
 from edge.ring import CropRing, KeptCrop, Missing, NumberedCrop, RingSettings
 from reid.types import Box
 
@@ -100,6 +101,37 @@ def test_the_oldest_make_room_and_are_known_to_have_been_there(machine, rng):
     assert ring.find(1) is ring.find(status.num_expired) is Missing.EXPIRED
     assert isinstance(ring.find(status.num_expired + 1), KeptCrop)
     assert ring.find(101) is Missing.UNKNOWN
+
+
+def test_forgotten_crops_are_gone_and_the_others_stay(machine):
+    ring = machine.ring()
+    keep(ring, *range(1, 1201))
+    ring.forget([*range(1, 1101), 5000, 0, -1, 1 << 64])
+    assert (ring.find(1), ring.find(1100)) == (Missing.UNKNOWN, Missing.UNKNOWN)
+    assert isinstance(ring.find(1101), KeptCrop)
+    assert ring.status.num_crops == 100
+    ring.close()
+    assert machine.ring().find(1) is Missing.UNKNOWN
+
+
+def test_of_a_forgotten_crop_no_byte_stays_on_the_disk(machine, rng):
+    ring = machine.ring()
+    ring.keep([NumberedCrop(seq, make_observation(seq), noise(rng)) for seq in (1, 2)])
+    with ring._file("read") as file:
+        sealed = {seq: file.row(seq).sealed[-300:] for seq in (1, 2)}
+        file.flush()
+    ring.forget([1])
+    on_disk = b"".join(path.read_bytes() for path in machine.path.parent.iterdir())
+    assert sealed[1] not in on_disk
+    assert sealed[2] in on_disk
+
+
+def test_a_ring_that_cannot_forget_says_so(machine):
+    ring = machine.ring()
+    keep(ring, 1)
+    ring.close()
+    with pytest.raises(RingError, match="closed"):
+        ring.forget([1])
 
 
 @pytest.mark.parametrize("moved_days", [8, -8], ids=["later", "clock set back"])

@@ -73,9 +73,10 @@ def test_what_is_no_crop_is_refused(content: bytes, reason: str) -> None:
     [
         (CropAnswer(request_id="r9", seq=1, status="ok", jpeg=b"", num_bytes=9), "'r9', which is not open"),
         (answer(REQUEST, 9), "9 was not asked for"),
-        (answer(REQUEST, 1, "unspecified"), "without a known status"),
+        (answer(REQUEST, 1, "unspecified"), "without a status that fits"),
+        (answer(REQUEST, 1, "forgotten"), "without a status that fits"),
     ],
-    ids=["request", "seq", "status"],
+    ids=["request", "seq", "status", "forgotten"],
 )
 def test_what_was_not_asked_is_a_lie(lie: CropAnswer, reason: str) -> None:
     request = OpenRequest(REQUEST)

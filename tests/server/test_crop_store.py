@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from fakes_crop_edges import files_under, jpeg, observe, put, store_of
-from fakes_records import fill
+from fakes_records import SPACES, fill
 from fakes_stream import ServerParts
 from sqlalchemy import Engine
 
@@ -139,6 +139,10 @@ def test_every_database_keeps_crops(engine: Engine, tmp_path: Path) -> None:
     assert SqlRecords(engine).delete_crops(before_us=6, limit=1) == 1
     store.sweep()
     assert (known(store), files_under(tmp_path / "crops")) == ([3], ["3.jpg"])
+    SqlRecords(engine).erase_person(1, ANN, 6, spaces=SPACES)
+    assert (store.to_forget(1, 1), store.to_forget(1, 9), store.to_forget(2, 9)) == ([1], [1, 2], [])
+    assert store.note_forgotten([CropName(1, 1)]) == [CropName(1, 1)]
+    assert store.to_forget(1, 9) == [2]
 
 
 def test_crops_lie_in_few_folders(store: CropStore, site: ServerParts) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from server.errors import NotFoundError, StorageError
 from server.storage.database import StorageSettings, open_database
+from server.storage.erasure import RING_US
 from server.storage.records import Changes, Link, Rearrangement, StoredObservation
 from server.storage.sql import SqlRecords
 from server.storage.summaries import SqlSummaries
@@ -50,6 +51,25 @@ def test_what_is_left_of_the_others_is_counted_right(records: SqlRecords) -> Non
     assert [person.person_id for person in summaries.list_persons(after_person_id=0, limit=1)] == [3]
     assert summaries.list_edges()[0].num_observations == 1
     assert records.read_directory().spools[SPOOL].acked_seq == 4
+
+
+def test_what_edges_may_still_show_of_an_erased_person_is_remembered_until_they_cannot(records: SqlRecords) -> None:
+    records.erase_person(1, ANN, 70, spaces=SPACES)
+    records.delete_tracklets(spaces=SPACES, before_us=90, limit=9)  # an edge's crops of what aged out age out as well
+    query = text("SELECT spool_key, seq, erased_us FROM crop_erasures ORDER BY seq")
+    with records._engine.connect() as connection:
+        assert connection.execute(query).all() == [(1, 1, 70), (1, 2, 70), (1, 3, 70)]
+    for before_us, num_left in ((70, 3), (71, 0)):
+        records.delete_crop_erasures(before_us=before_us)
+        with records._engine.connect() as connection:
+            assert len(connection.execute(query).all()) == num_left
+
+
+def test_no_edge_has_crops_of_what_is_long_past(records: SqlRecords) -> None:
+    """The three tracklets were last added to at 1, 2 and 3."""
+    records.erase_person(1, ANN, RING_US + 2, spaces=SPACES)
+    with records._engine.connect() as connection:
+        assert connection.scalars(text("SELECT seq FROM crop_erasures ORDER BY seq")).all() == [2, 3]
 
 
 def test_the_audit_log_keeps_who_erased_whom(records: SqlRecords) -> None:

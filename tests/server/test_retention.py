@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from fakes_records import SPACES, fill, owners
 from fakes_stream import Clock, ServerParts, batch, observation
+from sqlalchemy import select
 
 from server.errors import StoppingError, StorageError
 from server.retention import Retention, RetentionSettings, cutoff_us
 from server.storage.database import StorageSettings, open_database
+from server.storage.erasure import RING_US
+from server.storage.schema import crop_erasures
 from server.storage.sql import SqlRecords
-from server.types import Tracklet
+from server.types import Actor, Tracklet
 
 DAY_US = 86_400 * 1_000_000
 
@@ -41,6 +44,22 @@ def test_what_aged_out_is_gone_from_memory_too(parts: ServerParts) -> None:
     assert (parts.ingest.num_persons, parts.ingest.num_provisional) == (0, 1)
     parts.ingest.step([batch(4, observation(0, tracklet_id=1, time_s=9))])  # its edge goes on with it: a new one
     assert sorted(owners(parts.records)) == [2, 3]
+
+
+def test_edges_are_reminded_of_the_erased_for_as_long_as_a_ring_may_last(tmp_path: Path) -> None:
+    records = SqlRecords(open_database(StorageSettings(), data=tmp_path))
+    fill(records, {1: 1})
+    records.erase_person(1, Actor("ann", "operator"), 70, spaces=SPACES)
+    clock = Clock(now_us=70 + RING_US)
+    retention = Retention(records, RetentionSettings(), spaces=lambda: SPACES, let_go=lambda _: None, clock_us=clock)
+    left = []
+    for _ in range(2):
+        retention.step()
+        with records._engine.connect() as connection:
+            left.append(connection.execute(select(crop_erasures)).all())
+        clock.now_us += 1
+    assert left == [[(1, 1, 70)], []]
+    records.close()
 
 
 def test_steps_are_bounded_and_ask_to_go_on(tmp_path: Path) -> None:

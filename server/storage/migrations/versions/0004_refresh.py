@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 _Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_TABLES = ("crops", "crop_traffic", "tracklet_means", "adaptation_runs", "releases", "rollouts")
+_TABLES = ("crops", "crop_traffic", "crop_erasures", "tracklet_means", "adaptation_runs", "releases", "rollouts")
 
 
 def _numbers(*names: str, primary_key: bool = False) -> list[sa.Column[int]]:
@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
         *_numbers("num_crops", "num_bytes"),
     )
+    op.create_table("crop_erasures", *_numbers("spool_key", "seq", primary_key=True), *_numbers("erased_us"))
     op.create_table(
         "tracklet_means",
         _tracklet(primary_key=True),

@@ -29,6 +29,7 @@ class Keeper:
 
     def __init__(self):
         self.jpegs = {}
+        self.unwanted = set()
 
     def known(self, names):
         return {name for name in names if name in self.jpegs}
@@ -41,6 +42,13 @@ class Keeper:
 
     def keep(self, edge_id, arrived, *, num_crops, num_bytes):
         return [crop.name for crop in arrived]
+
+    def to_forget(self, spool_key, limit):
+        return [seq for key, seq in sorted(self.unwanted) if key == spool_key][:limit]
+
+    def note_forgotten(self, names):
+        self.unwanted.difference_update(names)
+        return names
 
 
 def fill(folder: Path, number: int) -> CropRing:
