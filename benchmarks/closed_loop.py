@@ -6,6 +6,9 @@ adapts, judges what came out without labels, and rolls it out to the edges while
 refresh 251 other people are searched for, with labels: by the new release alone, and with new queries in the galleries
 that the releases before it embedded.
 
+What the gate refuses is rolled out all the same, by force, so that every refresh is measured: `num_refused` counts them,
+and the details name them.
+
 The last refresh changes the edges while they see the first third once more: nothing is left then that they have not
 seen. Frames that an edge lost count from its first refresh on.
 """
@@ -79,6 +82,7 @@ def measure(chosen: Namespace, *, num_pids: int = 0) -> Outcome:
             release = load_release(site.release_folder(refresh.space))
             generations.append(Generation(release, embed_people(market.test, release.folder), refresh))
     figures = figures_of(generations, site.reports)
+    figures["num_refused"] = float(sum(told["forced"] for told in site.told))
     if chosen.offline:
         figures["map_offline_all_crops"] = _offline(chosen, market, parent)
     details = {"task": f"{chosen.method}, {chosen.epochs} epochs, from MSMT17 weights", "refreshes": site.told}
