@@ -6,8 +6,8 @@ adapts, judges what came out without labels, and rolls it out to the edges while
 refresh 251 other people are searched for, with labels: by the new release alone, and with new queries in the galleries
 that the releases before it embedded.
 
-What the gate refuses is rolled out all the same, by force, so that every refresh is measured: `num_refused` counts them,
-and the details name them.
+What the gate refuses is rolled out all the same, by force, so that every refresh is measured: `num_refused` counts
+them, and the details name them.
 
 The last refresh changes the edges while they see the first third once more: nothing is left then that they have not
 seen. Frames that an edge lost count from its first refresh on.
