@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -11,7 +9,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from server.adaptation.run import ACTIVE, AdaptationRun, from_document, to_document
 from server.errors import ConflictError, NotFoundError
 from server.storage.database import explained
-from server.storage.lease import Lease
+from server.storage.lease import Lease, owned_change
 from server.storage.schema import adaptation_runs, tracklets
 
 
@@ -37,7 +35,7 @@ class RunBook:
         Raises:
             ConflictError: One is under way.
         """
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             self._check_none_active(connection)
             first = 1 + (connection.scalar(select(func.max(tracklets.c.tracklet_key))) or 0)
             run = replace(run, first_tracklet_key=first)
@@ -49,7 +47,7 @@ class RunBook:
     @explained
     def save(self, run: AdaptationRun) -> AdaptationRun:
         """Store a run as it stands now, and return it."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             _write(connection, run)
         return run
 
@@ -60,7 +58,7 @@ class RunBook:
         Raises:
             ConflictError: One is.
         """
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             self._check_none_active(connection)
             _write(connection, run)
         return run
@@ -113,14 +111,6 @@ class RunBook:
         query = select(func.count()).select_from(tracklets).where(tracklets.c.tracklet_key >= first_key)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
-
-    @contextmanager
-    def _change(self) -> Iterator[Connection]:
-        """A transaction that is rolled back when another server took over."""
-        with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.check(connection)
-            yield connection
 
     def _check_none_active(self, connection: Connection) -> None:
         active = connection.scalar(select(adaptation_runs.c.run_key).where(_IS_ACTIVE))

@@ -7,7 +7,6 @@ Rows are the truth. A file is there before its row, and goes after it; what a cr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from server.crops.budget import EdgeTraffic, charge, read_traffic, utc_day
 from server.errors import StorageError
 from server.storage.bulk import find_rows, insert_rows
 from server.storage.database import explained
-from server.storage.lease import Lease
+from server.storage.lease import Lease, owned_change
 from server.storage.rows import pages
 from server.storage.schema import crop_erasures, crops, observations, tracklets
 from server.types import CropName
@@ -136,7 +135,7 @@ class CropStore:
             StorageError: No row was made.
         """
         now_us = self._clock_us()
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             living = _living(connection, {crop.tracklet for crop in arrived})
             known = _known(connection, [crop.name for crop in arrived])
             kept = [crop for crop in arrived if crop.tracklet in living]
@@ -180,7 +179,7 @@ class CropStore:
     @explained
     def note_forgotten(self, names: Sequence[CropName]) -> list[CropName]:
         """The edges have these no more; gives those that they were still to delete."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             rows = find_rows(connection, crop_erasures, ("spool_key", "seq"), names)
             noted = [CropName(row.spool_key, row.seq) for row in rows]
             _delete_names(connection, crop_erasures, noted)
@@ -206,7 +205,7 @@ class CropStore:
 
     @explained
     def _delete_rows(self, names: Sequence[CropName]) -> None:
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             _delete_names(connection, crops, names)
 
     @explained
@@ -223,13 +222,6 @@ class CropStore:
         while page := self._page_of_names(last):
             yield from page
             last = page[-1]
-
-    @contextmanager
-    def _change(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.check(connection)
-            yield connection
 
 
 def _known(connection: Connection, names: Sequence[CropName]) -> set[CropName]:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Row, func, insert, select, update
 from server.errors import NotFoundError
 from server.releases.rollout import Rollout
 from server.storage.database import explained
-from server.storage.lease import Lease
+from server.storage.lease import Lease, owned_change
 from server.storage.schema import rollouts
 
 
@@ -33,9 +33,7 @@ class RolloutLedger:
         Args:
             make: Gives it for its rollout_key.
         """
-        with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.check(connection)
+        with owned_change(self._engine, self._lease) as connection:
             newest = connection.scalar(select(func.max(rollouts.c.rollout_key)))
             rollout = make((newest or 0) + 1)
             connection.execute(insert(rollouts).values(rollout_key=rollout.rollout_key, **_to_values(rollout)))
@@ -45,9 +43,7 @@ class RolloutLedger:
     def save(self, rollout: Rollout) -> None:
         """Write down how a roll-out stands now."""
         query = update(rollouts).where(rollouts.c.rollout_key == rollout.rollout_key)
-        with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.check(connection)
+        with owned_change(self._engine, self._lease) as connection:
             connection.execute(query.values(_to_values(rollout)))
 
     @explained

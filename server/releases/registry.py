@@ -12,14 +12,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Engine, Row, delete, insert, select, update
 
 from reid.alignment import Alignments
 from reid.errors import ReleaseError
@@ -30,7 +29,7 @@ from server.errors import ConflictError, NotFoundError
 from server.gate.verdict import Verdict
 from server.releases.repository import check_space
 from server.storage.database import explained
-from server.storage.lease import Lease
+from server.storage.lease import Lease, owned_change
 from server.storage.schema import releases
 
 logger = structlog.get_logger(__name__)
@@ -194,7 +193,7 @@ class ReleaseRegistry:
     @explained
     def set_served(self, space: str) -> None:
         """The gallery is in this space from now on, after a restart too."""
-        with self._changing() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             connection.execute(update(releases).values(is_served=releases.c.space == space))
 
     def alignments(self) -> Alignments:
@@ -225,7 +224,7 @@ class ReleaseRegistry:
             "registered_us": before.registered_us if before else self._clock_us(),
             "document": _to_document(release.manifest, verdict, num_bytes),
         }
-        with self._changing() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             connection.execute(delete(releases).where(releases.c.space == space))
             connection.execute(insert(releases).values(values))
 
@@ -250,7 +249,7 @@ class ReleaseRegistry:
 
     @explained
     def _change(self, space: str, **values: Any) -> None:
-        with self._changing() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             connection.execute(update(releases).where(releases.c.space == space).values(values))
 
     @explained
@@ -258,13 +257,6 @@ class ReleaseRegistry:
         with self._engine.connect() as connection:
             row = connection.execute(select(releases).where(releases.c.space == space)).one_or_none()
         return _to_release(row) if row is not None else None
-
-    @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.check(connection)
-            yield connection
 
 
 def _to_document(manifest: Manifest, verdict: Verdict | None, num_bytes: int) -> str:

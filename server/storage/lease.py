@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -141,6 +142,19 @@ class Lease:
 
     def _expiry_us(self) -> int:
         return self._clock_us() + int(self._duration_s * 1e6)
+
+
+@contextmanager
+def owned_change(engine: Engine, lease: Lease | None) -> Iterator[Connection]:
+    """A transaction that is rolled back when another server took over; without a lease nobody else may write here.
+
+    Raises:
+        LeaseLostError: Another server did.
+    """
+    with engine.begin() as connection:
+        if lease is not None:
+            lease.check(connection)
+        yield connection
 
 
 def holder_name(data: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +17,7 @@ from server.storage.brought import brought, remeasured, write_means
 from server.storage.bulk import find_rows, insert_rows, update_rows
 from server.storage.database import explained, scrub
 from server.storage.erasure import delete_aged, delete_old_crops, delete_old_erasures, delete_views, erase_person
-from server.storage.lease import Lease
+from server.storage.lease import Lease, owned_change
 from server.storage.lineage import confirm_persons, event_page, read_events, read_links, write_rearrangement
 from server.storage.records import (
     AuditEntry,
@@ -56,7 +55,7 @@ class SqlRecords:
     @explained
     def commit(self, changes: Changes) -> None:
         """See `Records.commit`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             _write_names(connection, changes)
             _write_persons(connection, changes)
             _write_tracklets(connection, changes)
@@ -115,7 +114,7 @@ class SqlRecords:
     @explained
     def put_tracklet_means(self, space: str, means: Mapping[int, FloatArray]) -> int:
         """See `Records.put_tracklet_means`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             return write_means(connection, space, means)
 
     @explained
@@ -136,7 +135,7 @@ class SqlRecords:
     @explained
     def commit_rearrangement(self, rearrangement: Rearrangement) -> int:
         """See `Records.commit_rearrangement`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             return write_rearrangement(connection, rearrangement)
 
     @explained
@@ -164,7 +163,7 @@ class SqlRecords:
     @explained
     def erase_person(self, person_id: int, actor: Actor, time_us: int, *, spaces: Spaces) -> Deletion:
         """See `Records.erase_person`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             deletion = erase_person(connection, person_id, time_us=time_us, spaces=spaces)
             entry = AuditEntry(
                 time_us=time_us, actor=actor, what="erase", subject=f"person {person_id}", outcome="done"
@@ -177,7 +176,7 @@ class SqlRecords:
     @explained
     def delete_tracklets(self, *, spaces: Spaces, before_us: int, limit: int) -> Deletion:
         """See `Records.delete_tracklets`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             deletion = delete_aged(connection, before_us=before_us, limit=limit, spaces=spaces)
         self.on_deleted(deletion)
         return deletion
@@ -185,13 +184,13 @@ class SqlRecords:
     @explained
     def delete_views(self, *, before_us: int, limit: int) -> int:
         """See `Records.delete_views`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             return delete_views(connection, before_us=before_us, limit=limit)
 
     @explained
     def delete_crops(self, *, before_us: int, limit: int) -> int:
         """See `Records.delete_crops`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             names = delete_old_crops(connection, before_us=before_us, limit=limit)
         if names:
             self.on_deleted(Deletion(tracklets=(), num_tracklets=0, num_observations=0, crops=names))
@@ -200,7 +199,7 @@ class SqlRecords:
     @explained
     def delete_crop_erasures(self, *, before_us: int) -> None:
         """See `Records.delete_crop_erasures`."""
-        with self._change() as connection:
+        with owned_change(self._engine, self._lease) as connection:
             delete_old_erasures(connection, before_us=before_us)
 
     @explained
@@ -219,14 +218,6 @@ class SqlRecords:
     def close(self) -> None:
         """See `Records.close`."""
         self._engine.dispose()
-
-    @contextmanager
-    def _change(self) -> Iterator[Connection]:
-        """A transaction that is rolled back when another server took over."""
-        with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.check(connection)
-            yield connection
 
     @explained
     def _audit_page(self, since_us: int, *, after: int) -> list[tuple[int, AuditEntry]]:
