@@ -29,6 +29,8 @@ class HealthSettings(Settings):
     """Faults among embeddings and faults; twice what it was before is right, too."""
     max_embed_ratio: float = Field(default=2.0, ge=1)
     """Median time of a batch, against before."""
+    fast_embed_ms: float = Field(default=5.0, ge=0)
+    """A batch that takes no longer is fast enough, whatever it took before."""
     max_coherence_drop: float = Field(default=0.1, gt=0)
     """Neighbouring views of a tracklet may become this much less similar."""
     max_coherence: float = Field(default=0.995, gt=0, le=1)
@@ -116,7 +118,8 @@ def illness(before: Health, after: Health, rest: Drift, *, over_s: float, settin
     expected = before.embeddings_per_s * min(1.0, rest.rate_ratio)
     if expected * over_s >= settings.min_embeddings and after.embeddings_per_s < settings.min_rate_share * expected:
         return f"{after.embeddings_per_s:.2f} embeddings/s, {expected:.2f} were to be expected"
-    if before.embed_ms and after.embed_ms > settings.max_embed_ratio * before.embed_ms:
+    slowest_ms = max(settings.fast_embed_ms, settings.max_embed_ratio * before.embed_ms)
+    if before.embed_ms and after.embed_ms > slowest_ms:
         return f"a batch takes {after.embed_ms:.1f} ms, {before.embed_ms:.1f} ms before"
     return _incoherence(before.coherence, after.coherence, rest, settings)
 

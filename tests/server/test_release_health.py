@@ -53,6 +53,12 @@ def test_within_the_bounds_nothing_is_said(after: Health) -> None:
     assert judged(after) == ""
 
 
+def test_a_fast_batch_is_never_too_slow() -> None:
+    fast = changed(embed_ms=1.0)
+    assert judged(changed(embed_ms=4.9), before=fast) == ""
+    assert "5.1 ms" in judged(changed(embed_ms=5.1), before=fast)
+
+
 def test_little_traffic_says_nothing() -> None:
     assert judged(changed(embeddings_per_s=0.0), over_s=20.0) == ""
 

@@ -40,6 +40,11 @@ _QUICK = {
     "OSPREY_SERVER_ROLLOUT__BASELINE_S": "1",
     "OSPREY_SERVER_ROLLOUT__TICK_S": "0.2",
     "OSPREY_SERVER_METRICS__LISTEN": "",
+    # On a busy machine, two seconds of a street tell nothing of an edge's health; what halts is tested without processes.
+    "OSPREY_SERVER_ROLLOUT__HEALTH__MIN_EMBEDDINGS": "100000",
+    "OSPREY_SERVER_ROLLOUT__HEALTH__MAX_EMBED_RATIO": "1000",
+    "OSPREY_SERVER_ROLLOUT__HEALTH__MAX_COHERENCE_DROP": "2",
+    "OSPREY_SERVER_ROLLOUT__HEALTH__MAX_COHERENCE": "1",
 }
 _CONFIG = """
 server = "{server}"
@@ -131,6 +136,19 @@ def start_rollout(server: ServerProcess) -> None:
         client.start_rollout(NEW, force=False)
 
 
+def watch_rollout(server: ServerProcess) -> list[RolloutView]:
+    """What was seen on the way to its good end."""
+    views = [look(server)]
+
+    def is_done() -> bool:
+        views.append(look(server))
+        assert views[-1].state in ("running", "done"), views[-1]
+        return views[-1].state == "done"
+
+    wait_until(is_done, "all edges have it")
+    return views
+
+
 def served(server: ServerProcess) -> str:
     with ReleaseClient(server.address) as client:
         return next(release.ref.space for release in client.list_releases() if release.is_served)
@@ -147,9 +165,9 @@ def test_edges_get_a_release_ring_by_ring_and_the_gallery_follows(
 ) -> None:
     server, edges = site
     start_rollout(server)
-    wait_until(lambda: look(server).ring == 1, "the first edge has it, and is well")
-    assert [edge.state for edge in look(server).edges].count("installed") == 1
-    wait_until(lambda: look(server).state == "done", "all edges have it")
+    views = watch_rollout(server)
+    assert all([edge.state for edge in view.edges].count("asked") <= 1 for view in views)
+    assert "installed" in [edge.state for view in views if view.ring < 2 for edge in view.edges]
     wait_until(lambda: served(server) == NEW, "the gallery has moved")
     assert all(edge.confirmed().startswith(NEW) for edge in edges)
     wait_until(lambda: NEW in {space for space, _ in spaces_of_tracklets(server)}, "new embeddings come")
