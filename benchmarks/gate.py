@@ -68,7 +68,7 @@ class Row:
     is_accepted: bool
     gain_map: float | None
     """By labels, in points; None where that was not measured."""
-    gain_separation: float | None
+    gain_crossing: float | None
     """As the gate measured it; None where it refused earlier."""
     failed: list[str]
     duration_s: float
@@ -111,7 +111,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     """One line for each candidate."""
     return [
         f"{row.parent:20} {row.candidate:20} {row.kind:9} {'accepted' if row.is_accepted else 'refused':9}"
-        f"{_signed(row.gain_map, 1):>8}{_signed(row.gain_separation, 3):>9}  {' '.join(row.failed)}"
+        f"{_signed(row.gain_map, 1):>8}{_signed(row.gain_crossing, 3):>9}  {' '.join(row.failed)}"
         for row in rows
     ]
 
@@ -141,7 +141,7 @@ def judge_all(
                 kind=kind,
                 is_accepted=verdict.is_accepted,
                 gain_map=gain,
-                gain_separation=_separation_gain(verdict),
+                gain_crossing=_crossing_gain(verdict),
                 failed=[check.name for check in verdict.failed],
                 duration_s=duration_s,
             )
@@ -233,8 +233,8 @@ def _labelled_gain(truth: Truth | None, parent: Release, folder: Path) -> float 
     return None if came is None or old is None else came - old
 
 
-def _separation_gain(verdict: Verdict) -> float | None:
-    old, new = (verdict.figures.get(f"{name}_separation") for name in ("parent", "candidate"))
+def _crossing_gain(verdict: Verdict) -> float | None:
+    old, new = (verdict.figures.get(f"{name}_crossing") for name in ("parent", "candidate"))
     return None if old is None or new is None else new - old
 
 

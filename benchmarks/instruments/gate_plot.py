@@ -16,7 +16,7 @@ def plot_verdicts(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         path: PNG file to write.
-        rows: parent, kind, is_accepted, gain_map (percent, or None) and gain_separation (or None) of each candidate.
+        rows: parent, kind, is_accepted, gain_map (percent, or None) and gain_crossing (or None) of each candidate.
     """
     parents = list(dict.fromkeys(row["parent"] for row in rows))
     figure = Figure(figsize=(4.8 * len(parents), 4.2), layout="constrained")
@@ -24,10 +24,10 @@ def plot_verdicts(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         for kind, colour in _COLOURS.items():
             for is_accepted in (True, False):
                 shown = [
-                    (row["gain_map"], row["gain_separation"])
+                    (row["gain_map"], row["gain_crossing"])
                     for row in rows
                     if (row["parent"], row["kind"], row["is_accepted"]) == (parent, kind, is_accepted)
-                    and None not in (row["gain_map"], row["gain_separation"])
+                    and None not in (row["gain_map"], row["gain_crossing"])
                 ]
                 if shown:
                     axes.scatter(
@@ -40,6 +40,6 @@ def plot_verdicts(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_title(f"parent: {parent}")
         axes.set_xlabel("labelled mAP, points over the parent")
-        axes.set_ylabel("separation without labels, over the parent")
+        axes.set_ylabel("crossing without labels, over the parent")
         axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)

@@ -153,15 +153,30 @@ def separations(heads_TD: FloatArray, tails_TD: FloatArray, tracklets: Tracklets
 
     0 where all of these are equally similar; NaN for a tracklet whose camera has fewer than two others.
     """
-    similarity_TT = (heads_TD @ tails_TD.T).astype(np.float64)
-    others_TT = tracklets.others
-    num_others = others_TT.sum(axis=1)
-    weights_TT = others_TT / np.maximum(num_others, 1)[:, None]
-    means = (similarity_TT * weights_TT).sum(axis=1)
-    spreads = np.sqrt(((similarity_TT - means[:, None]) ** 2 * weights_TT).sum(axis=1))
-    above = np.diag(similarity_TT) - means
-    found = np.divide(above, spreads, out=np.zeros(len(tracklets)), where=spreads > _NO_SPREAD)
-    return np.where(num_others > 1, found, np.nan)
+    similarity_TT = heads_TD @ tails_TD.T
+    return _standing(np.diag(similarity_TT), similarity_TT, tracklets.others)
+
+
+def crossings(views: Views, tracklets: Tracklets) -> Values:
+    """(T,) how far finds in other cameras lie above the strangers of the own one, in their standard deviations.
+
+    The head finds its nearest tracklet in each other camera. How near the tail is to that one counts, so that a find
+    must hold for crops which did not choose it; the mean is taken over the other cameras. Strangers of the own camera
+    share its light, so a network that knows cameras better than people scores low.
+
+    0 where all strangers are equally similar; NaN for a tracklet without another camera, or whose camera has fewer than
+    two others.
+    """
+    camids_T = tracklets.camids_T
+    by_heads_TT, by_tails_TT = views.heads @ views.means.T, views.tails @ views.means.T
+    total, num_ways = np.zeros(len(tracklets)), np.zeros(len(tracklets))
+    for camid in np.unique(camids_T):
+        found_T = np.argmax(np.where(camids_T == camid, by_heads_TT, _NEVER), axis=1)
+        is_away = camids_T != camid
+        total += np.where(is_away, by_tails_TT[np.arange(len(tracklets)), found_T], 0.0)
+        num_ways += is_away
+    found = np.divide(total, num_ways, out=np.full(len(tracklets), np.nan), where=num_ways > 0)
+    return _standing(found, by_tails_TT, tracklets.others)
 
 
 def agreements(views: Views, tracklets: Tracklets, *, num_neighbours: int) -> Values:
@@ -262,6 +277,20 @@ def bootstrap_mean(values: Values, *, confidence: float, num_draws: int, seed: i
     means = [float(values[rng.integers(len(values), size=len(values))].mean()) for _ in range(num_draws)]
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Bounds(low=float(low), mean=float(values.mean()), high=float(high))
+
+
+def _standing(values_T: FloatArray | Values, similarity_TT: FloatArray, others_TT: BoolArray) -> Values:
+    """How far each value lies above the similarities of its row to the others, in their standard deviations.
+
+    0 where these are all equal; NaN where there are fewer than two.
+    """
+    exact_TT = similarity_TT.astype(np.float64)
+    num_others = others_TT.sum(axis=1)
+    weights_TT = others_TT / np.maximum(num_others, 1)[:, None]
+    means = (exact_TT * weights_TT).sum(axis=1)
+    spreads = np.sqrt(((exact_TT - means[:, None]) ** 2 * weights_TT).sum(axis=1))
+    found = np.divide(values_T - means, spreads, out=np.zeros(len(values_T)), where=spreads > _NO_SPREAD)
+    return np.where((num_others > 1) & ~np.isnan(values_T), found, np.nan)
 
 
 def _renumbered(pairs: IntArray, names: IntArray) -> IntArray:

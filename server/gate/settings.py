@@ -39,8 +39,11 @@ class GateSettings(Settings):
     seed: int = 0
     """Of all draws, so that a verdict can be had again."""
     least_gain: float = Field(default=0.0, ge=0)
-    """The low end of the gain in separation must lie above this, in standard deviations. The one check that asks for
-    *better*: the others only forbid worse."""
+    """The low end of the gain in crossing must lie above this, in standard deviations; on a site of one camera that of
+    the gain in separation. The one check that asks for *better*: the others only forbid worse."""
+    separation_margin: float = Field(default=0.5, ge=0)
+    """By how much separation within a camera may fall, in standard deviations: between good releases it falls by up to
+    0.45, and the broken ones lose 0.6 and more."""
     retrieval_margin: float = Field(default=0.02, ge=0)
     """By how much tracklet mAP may fall; more passes only where it may be chance, as for the margins below. Near its
     top it tells good releases apart badly, and broken ones well."""

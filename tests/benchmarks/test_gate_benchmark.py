@@ -24,8 +24,8 @@ def row(kind: Kind, *, is_accepted: bool, gain_map: float | None = None) -> Row:
         kind=kind,
         is_accepted=is_accepted,
         gain_map=gain_map,
-        gain_separation=None if gain_map is None else gain_map / 10,
-        failed=[] if is_accepted else ["separation"],
+        gain_crossing=None if gain_map is None else gain_map / 10,
+        failed=[] if is_accepted else ["crossing"],
         duration_s=2.0,
     )
 
@@ -63,7 +63,7 @@ def test_figures_count_what_went_wrong() -> None:
 
 def test_table_says_what_failed_and_leaves_unknown_gains_out() -> None:
     (line,) = table([row("poisoned", is_accepted=False)])
-    assert line.split() == ["p", "c", "poisoned", "refused", "separation"]
+    assert line.split() == ["p", "c", "poisoned", "refused", "crossing"]
     assert "+12.0" in table([row("good", is_accepted=True, gain_map=12.0)])[0]
 
 

@@ -170,7 +170,7 @@ def test_what_is_imported_is_judged_by_the_bounds_of_the_site(tmp_path: Path) ->
     bounds = GateSettings(max_slowdown=100.0, min_tracklets=7, least_gain=1e6)
     verdict = import_judged(child.folder, OneRelease(parent), tmp_path / "runs", bounds)
     assert {check.name: check.bound for check in verdict.checks}["held_out"] == 7
-    assert [check.name for check in verdict.failed] == ["separation"]
+    assert [check.name for check in verdict.failed] == ["crossing"]
 
 
 def import_judged(candidate: Path, registry: Any, runs: Path, bounds: GateSettings) -> Verdict:

@@ -45,18 +45,27 @@ def test_less_noise_passes_every_check(tracklets: Tracklets) -> None:
 
 def test_a_little_more_noise_is_not_better(tracklets: Tracklets) -> None:
     checks = compared(embedded(noise=1.0), embedded(noise=1.03), tracklets)
-    assert "separation" in failed(checks)
+    assert failed(checks) == {"crossing"}
+    assert "not better than its parent" in checks["crossing"].reason
+
+
+def test_with_one_camera_separation_must_be_better() -> None:
+    names = np.repeat(np.arange(NUM_PEOPLE), NUM_CAMERAS * CROPS)
+    alone = make_tracklets(names, np.zeros_like(names), np.arange(len(names)), NONE, NONE)
+    checks = compared(embedded(noise=1.0), embedded(noise=1.03), alone)
+    assert "crossing" not in checks
     assert "not better than its parent" in checks["separation"].reason
+    assert compared(embedded(noise=1.0), embedded(noise=0.8), alone)["separation"].is_passed
 
 
 def test_the_parent_itself_is_not_better(tracklets: Tracklets) -> None:
     parent = embedded(noise=1.0)
-    assert failed(compared(parent, parent, tracklets)) == {"separation"}
+    assert failed(compared(parent, parent, tracklets)) == {"crossing"}
 
 
 def test_a_collapse_fails_by_similarity_and_rank(tracklets: Tracklets) -> None:
     collapsed = normalise(embedded(noise=1.0)[:, :1] * 0.1 + np.eye(DIM)[:1])
-    assert {"separation", "retrieval", "mean_similarity", "effective_rank"} <= failed(
+    assert {"crossing", "separation", "retrieval", "mean_similarity", "effective_rank"} <= failed(
         compared(embedded(noise=1.0), collapsed, tracklets)
     )
 
@@ -68,7 +77,7 @@ def test_a_network_that_knows_cameras_only_fails_across_them(tracklets: Tracklet
     by_heart += 0.5 * rng.standard_normal(by_heart.shape)
     checks = compared(embedded(noise=1.0), normalise(by_heart), tracklets)
     assert checks["separation"].is_passed
-    assert {"agreement", "round_trip"} <= failed(checks)
+    assert {"crossing", "agreement", "round_trip"} <= failed(checks)
 
 
 def test_an_aligned_turn_of_the_space_is_compatible(tracklets: Tracklets) -> None:

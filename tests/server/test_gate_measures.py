@@ -10,6 +10,7 @@ from server.gate.measures import (
     agreements,
     apart_similarities,
     bootstrap_mean,
+    crossings,
     d_prime,
     effective_rank,
     false_match_rate,
@@ -99,6 +100,26 @@ def test_separation_is_unknown_without_two_others_in_the_camera() -> None:
     assert np.isnan(separations(same, same, tracklets)).all()
 
 
+def test_crossing_is_judged_by_the_tail_on_what_the_head_found() -> None:
+    tracklets = two_crops_each([1, 1, 1, 2, 2])
+    along = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]], dtype=np.float32)
+    tails = along.copy()
+    tails[0] = (0.8, 0.4, np.sqrt(0.2))
+    # The first head finds the fourth, 0.8 from its tail; the strangers' 0.4 and 0.447 have mean 0.4236, spread 0.0236.
+    low, high = 0.4, np.sqrt(0.2)
+    wanted = (0.8 - (low + high) / 2) / ((high - low) / 2)
+    assert crossings(Views(along, tails, along), tracklets)[0] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_crossing_falls_when_a_network_learns_the_camera(rng: np.random.Generator) -> None:
+    camids, pids = [1] * 20 + [2] * 20, [*range(20), *range(20)]
+    tracklets, views = people(rng, camids, pids, noise=0.05)
+    light = np.zeros((2, views.means.shape[1]), dtype=np.float32)
+    light[0, 0] = light[1, 1] = 1.0
+    shaded = Views(*(normalise(side + light[tracklets.camids_T - 1]) for side in views))
+    assert np.nanmean(crossings(shaded, tracklets)) < np.nanmean(crossings(views, tracklets)) - 1.0
+
+
 @pytest.mark.parametrize("measure", ["agreement", "round_trip"])
 def test_measures_across_cameras_fall_with_noise(rng: np.random.Generator, measure: str) -> None:
     camids, pids = [1] * 20 + [2] * 20, [*range(20), *range(20)]
@@ -117,6 +138,7 @@ def test_measures_across_cameras_are_unknown_with_one_camera(rng: np.random.Gene
     tracklets, views = people(rng, [1] * 5, [0, 1, 2, 3, 4], noise=0.1)
     assert np.isnan(agreements(views, tracklets, num_neighbours=2)).all()
     assert np.isnan(round_trips(views, tracklets)).all()
+    assert np.isnan(crossings(views, tracklets)).all()
 
 
 def test_agreement_is_unknown_with_fewer_tracklets_than_neighbours(rng: np.random.Generator) -> None:
