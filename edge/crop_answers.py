@@ -25,6 +25,7 @@ from enum import Enum
 
 import structlog
 
+from edge.attempts import Attempts
 from edge.bundle import Bundle
 from edge.crop_budget import DailyBudget
 from edge.errors import RingError
@@ -48,8 +49,6 @@ _MAX_QUEUED_ANSWERS = 8
 """Answers that wait for the line, at most; bounds the memory of a stream."""
 _PAUSE_S = 0.002
 _CONGESTED_S = 0.02
-_STABLE_S = 30.0
-"""A stream that lasted this long was a success, even if nothing was asked on it."""
 _DAY_S = 86_400
 _STATUS_OF = {
     Missing.EXPIRED: crops_pb2.CROP_STATUS_EXPIRED,
@@ -144,17 +143,21 @@ class CropAnswers:
         self._bundle = bundle
         self._clock = clock
         self._today = today
-        self._backoff = Backoff(first_s=self._patience.backoff_first_s, most_s=self._patience.backoff_most_s)
+        self._attempts = Attempts(
+            "crop exchange",
+            Backoff(first_s=self._patience.backoff_first_s, most_s=self._patience.backoff_most_s),
+            refused_retry_s=self._patience.refused_retry_s,
+            clock=clock,
+        )
         self._daily_limit_bytes = daily_limit_bytes
         self._budget: DailyBudget | None = None  # known once the ring was asked
         self._inbox: queue.Queue[tuple[int, crops_pb2.CropRequest]] = queue.Queue(_MAX_WAITING_REQUESTS)
         self._end: tuple[int, StreamEnd] | None = None
         self._stream: _CropStream | None = None
         self._stream_number = 0
-        self._opened_s = self._next_attempt_s = clock()
+        self._opened_s = clock()
         self._task: _Task | None = None
-        self._problem = ""
-        self._is_refused = self._is_closed = False
+        self._is_closed = False
         self._num_requests = self._bytes_closed = 0
         self._answers: Counter[str] = Counter()
 
@@ -163,7 +166,7 @@ class CropAnswers:
         """What was asked for so far; figures may be one turn apart."""
         stream = self._stream
         bytes_sent = self._bytes_closed + (stream.bytes_sent if stream else 0)
-        problem = "" if stream and self._is_stable() else self._problem
+        problem = "" if stream and self._attempts.is_stable(self._opened_s) else self._attempts.problem
         return CropAnswersStatus(self._state(), problem, self._num_requests, dict(self._answers), bytes_sent)
 
     def run(self, stop: threading.Event) -> None:
@@ -207,10 +210,10 @@ class CropAnswers:
             return CropExchangeState.OPEN
         if self._is_closed:
             return CropExchangeState.CLOSED
-        return CropExchangeState.REFUSED if self._is_refused else CropExchangeState.WAITING
+        return CropExchangeState.REFUSED if self._attempts.is_refused else CropExchangeState.WAITING
 
     def _open_stream(self, timeout_s: float) -> None:
-        wait_s = self._next_attempt_s - self._clock()
+        wait_s = self._attempts.wait_s
         if wait_s > 0:
             time.sleep(min(wait_s, timeout_s))
             return
@@ -319,9 +322,6 @@ class CropAnswers:
         budget = self._known_budget()
         self._ring.write_traffic(budget.day, budget.spent_bytes)
 
-    def _is_stable(self) -> bool:
-        return self._clock() - self._opened_s > _STABLE_S
-
     def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
         self._stream_number += 1  # what it still has to say is of no interest
@@ -333,17 +333,11 @@ class CropAnswers:
             self._remember_traffic()
 
     def _end_stream(self, end: StreamEnd) -> None:
-        if self._is_stable():
-            self._backoff.reset()
-            self._problem = ""
+        if self._attempts.is_stable(self._opened_s):
+            self._attempts.progressed()
+            self._attempts.settled()
         self._close_stream()
-        wait_s = self._patience.refused_retry_s if end.is_fatal else self._backoff.next_wait_s()
-        self._next_attempt_s = self._clock() + wait_s
-        self._is_refused = end.is_fatal
-        if end.reason != self._problem:  # the same trouble again is no news
-            report = logger.warning if end.is_fatal else logger.info
-            report("crop exchange refused" if end.is_fatal else "crop exchange lost", reason=end.reason)
-        self._problem = end.reason
+        self._attempts.ended(end)
 
 
 def check_request(request: crops_pb2.CropRequest, *, server: str) -> None:

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
-import structlog
 from pydantic import Field
 
+from edge.attempts import Attempts
 from edge.bundle import Bundle
 from edge.health import EdgeHealth
 from edge.heartbeat import Heartbeat
@@ -37,10 +37,6 @@ from reid.settings import Settings
 from reid.types import PROTOCOL_VERSION
 from reid.wire import release_from_proto, release_to_proto
 
-logger = structlog.get_logger(__name__)
-
-_STABLE_S = 30.0
-"""A stream that lasted this long was a success."""
 _TURN_S = 0.2
 _MAX_QUEUED = 2
 """Statuses that wait for a slow line; more would be old news."""
@@ -118,15 +114,19 @@ class FleetClient:
         self._directives = directives
         self._settings = settings or FleetSettings()
         self._clock = clock
-        self._backoff = backoff or Backoff(first_s=self._settings.backoff_first_s, most_s=self._settings.backoff_most_s)
+        self._attempts = Attempts(
+            "fleet",
+            backoff or Backoff(first_s=self._settings.backoff_first_s, most_s=self._settings.backoff_most_s),
+            refused_retry_s=self._settings.refused_retry_s,
+            clock=clock,
+        )
         self._bundle = bundle
         self._ends: queue.SimpleQueue[tuple[int, StreamEnd]] = queue.SimpleQueue()
         self._stream: ServerStream[fleet_pb2.AttendRequest, fleet_pb2.AttendResponse] | None = None
         self._num_streams = self._num_statuses = 0
-        self._opened_s = self._next_attempt_s = self._next_status_s = clock()
+        self._opened_s = self._next_status_s = clock()
         self._told = Answer()
-        self._is_refused = self._is_closed = False
-        self._problem = ""
+        self._is_closed = False
 
     @property
     def status(self) -> FleetReport:
@@ -134,7 +134,7 @@ class FleetClient:
         answer = self._directives.answer
         return FleetReport(
             state=self._state().value,
-            problem=self._problem,
+            problem=self._attempts.problem,
             directive=answer.directive_id,
             directive_state=answer.state.value,
             directive_message=answer.message,
@@ -156,7 +156,7 @@ class FleetClient:
     def step(self, *, timeout_s: float) -> None:
         """One turn: open a stream if it is time, say how things are if it is time, wait for the stream's end."""
         try:
-            if self._stream is None and self._clock() >= self._next_attempt_s:
+            if self._stream is None and not self._attempts.wait_s:
                 self._open()
             self._say()
             number, end = self._ends.get(timeout=timeout_s)
@@ -177,7 +177,7 @@ class FleetClient:
             return FleetState.ATTENDING
         if self._is_closed:
             return FleetState.CLOSED
-        return FleetState.REFUSED if self._is_refused else FleetState.WAITING
+        return FleetState.REFUSED if self._attempts.is_refused else FleetState.WAITING
 
     def _open(self) -> None:
         credentials = self._bundle.read() if self._bundle else None
@@ -211,18 +211,13 @@ class FleetClient:
         self._stream.send(attend_request(self._edge_id, self._health(), answer))
         self._told, self._next_status_s = answer, now_s + self._settings.status_s
         self._num_statuses += 1
-        if now_s - self._opened_s > _STABLE_S:
-            self._backoff.reset()
-            self._problem, self._is_refused = "", False
+        if self._attempts.is_stable(self._opened_s):
+            self._attempts.progressed()
+            self._attempts.settled()
 
     def _end(self, end: StreamEnd) -> None:
         self._close(grace_s=0.0)
-        wait_s = self._settings.refused_retry_s if end.is_fatal else self._backoff.next_wait_s()
-        self._next_attempt_s = self._clock() + wait_s
-        self._is_refused = end.is_fatal
-        if end.reason != self._problem:  # the same trouble again is no news
-            logger.warning("fleet refused" if end.is_fatal else "fleet lost", reason=end.reason)
-        self._problem = end.reason
+        self._attempts.ended(end)
 
     def _close(self, *, grace_s: float) -> None:
         stream, self._stream = self._stream, None

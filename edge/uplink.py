@@ -21,13 +21,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib import metadata
 
 import structlog
 from pydantic import Field
 
+from edge.attempts import Attempts
 from edge.bundle import Bundle
 from edge.errors import SpoolError, UplinkError
 from edge.heartbeat import Heartbeat
@@ -47,8 +48,6 @@ logger = structlog.get_logger(__name__)
 _MAX_BATCH = 32
 _MAX_WINDOW_BATCHES = 64
 """More than any server needs; bounds the memory of a stream."""
-_STABLE_S = 30.0
-"""A stream that lasted this long was a success, even if it had nothing to send."""
 
 
 class UplinkSettings(Settings):
@@ -152,7 +151,12 @@ class Uplink:
         self._spool = spool
         self._settings = settings or UplinkSettings()
         self._clock = clock
-        self._backoff = backoff or Backoff(first_s=self._settings.backoff_first_s, most_s=self._settings.backoff_most_s)
+        self._attempts = Attempts(
+            "uplink",
+            backoff or Backoff(first_s=self._settings.backoff_first_s, most_s=self._settings.backoff_most_s),
+            refused_retry_s=self._settings.refused_retry_s,
+            clock=clock,
+        )
         self._inbox: queue.SimpleQueue[tuple[int, StreamEvent | None]] = queue.SimpleQueue()
         self._stream: UplinkStream | None = None
         self._stream_number = 0
@@ -161,10 +165,7 @@ class Uplink:
         self._camids: list[str] = []
         self._greeted_space = ""
         self._max_batch = _MAX_BATCH
-        self._refusal: UplinkError | None = None
-        self._problem = ""
         self._changed_at_s = clock()  # when the stream was opened, then when it was welcomed
-        self._next_attempt_s = clock()
         self._num_sent = self._num_acked = self._num_rejected = self._bytes_closed = self._num_streams = 0
         self._rejected_on_stream = 0
         self._under_way = 0  # observations sent on this stream and not acknowledged
@@ -175,7 +176,7 @@ class Uplink:
         stream = self._stream
         return UplinkStatus(
             state=self._state(),
-            problem=self._problem,
+            problem=self._attempts.problem,
             sent=self._num_sent,
             acknowledged=self._num_acked,
             rejected=self._num_rejected,
@@ -186,7 +187,7 @@ class Uplink:
     @property
     def refusal(self) -> UplinkError | None:
         """Why the server refuses this edge, while it does."""
-        return self._refusal
+        return UplinkError(f"server refused this edge: {self._attempts.problem}") if self._attempts.is_refused else None
 
     def wake(self) -> None:
         """Say that the spool has something new."""
@@ -206,7 +207,7 @@ class Uplink:
     def step(self, *, timeout_s: float) -> None:
         """One turn: send what may be sent, wait for news for at most `timeout_s`, act on it."""
         try:
-            if self._stream is None and self._clock() >= self._next_attempt_s:
+            if self._stream is None and not self._attempts.wait_s:
                 self._open_stream()
             self._send_waiting()
             for number, event in self._news(timeout_s):
@@ -228,7 +229,7 @@ class Uplink:
     def _state(self) -> UplinkState:
         if self._window is not None:
             return UplinkState.STREAMING
-        if self._refusal is not None:
+        if self._attempts.is_refused:
             return UplinkState.REFUSED
         if self._is_closed:
             return UplinkState.CLOSED
@@ -236,7 +237,7 @@ class Uplink:
 
     def _news(self, timeout_s: float) -> list[tuple[int, StreamEvent | None]]:
         if self._stream is None:
-            timeout_s = min(timeout_s, max(0.0, self._next_attempt_s - self._clock()))
+            timeout_s = min(timeout_s, self._attempts.wait_s)
         news = []
         try:
             news.append(self._inbox.get(timeout=timeout_s))
@@ -299,7 +300,7 @@ class Uplink:
         self._under_way = 0
         self._changed_at_s = self._clock()
         self._num_streams += 1
-        self._refusal, self._problem = None, ""
+        self._attempts.settled()
         logger.info("uplink open", server=self._server, acked_seq=welcome.acked_seq, waiting=self._spool.depth)
 
     def _take_acknowledgement(self, message: ingest_pb2.Acknowledgement) -> None:
@@ -310,7 +311,7 @@ class Uplink:
             self._num_acked += num_deleted
             # Some may have been dropped under way: when nothing is, the count starts afresh.
             self._under_way = self._under_way - num_deleted if self._window.num_batches else 0
-            self._backoff.reset()
+            self._attempts.progressed()
         refused = message.rejected - self._rejected_on_stream
         if refused > 0:
             self._rejected_on_stream = message.rejected
@@ -356,18 +357,11 @@ class Uplink:
         self._stream_number += 1  # what it still has to say is of no interest
 
     def _end_stream(self, end: StreamEnd) -> None:
-        was_stable = self._window is not None and self._clock() - self._changed_at_s > _STABLE_S
-        if was_stable:
-            self._backoff.reset()
+        if self._window is not None and self._attempts.is_stable(self._changed_at_s):
+            self._attempts.progressed()
         reason = self._reason(end)
         self._close_stream(grace_s=0.0)
-        wait_s = self._settings.refused_retry_s if end.is_fatal else self._backoff.next_wait_s()
-        self._next_attempt_s = self._clock() + wait_s
-        self._refusal = UplinkError(f"server refused this edge: {reason}") if end.is_fatal else None
-        if reason != self._problem:  # the same trouble again is no news
-            report = logger.error if end.is_fatal else logger.warning
-            report("uplink refused" if end.is_fatal else "uplink lost", reason=reason, waiting=self._spool.depth)
-        self._problem = reason
+        self._attempts.ended(replace(end, reason=reason), waiting=self._spool.depth)
 
     def _reason(self, end: StreamEnd) -> str:
         """The server's words; after a welcome, also whether what it refused waits from the time of another release."""
