@@ -240,7 +240,7 @@ def _flips(parent: Measured, candidate: Measured, settings: GateSettings) -> Che
     gained = float(np.mean(candidate.is_found & ~parent.is_found))
     text = f"share of tracklets that the parent finds and the candidate does not (the other way {gained:.3f})"
     one = 1.0 / len(parent.is_found)  # a single tracklet is never too many
-    return at_most("negative_flips", share, max(settings.max_negative_flips, one), text)
+    return at_most("negative_flips", share, max(settings.max_negative_flips, gained, one), text)
 
 
 def _collapse(parent: Measured, candidate: Measured, settings: GateSettings) -> Check:
