@@ -236,11 +236,18 @@ def _false_matches(parent: Measured, candidate: Measured, settings: GateSettings
 
 
 def _flips(parent: Measured, candidate: Measured, settings: GateSettings) -> Check:
+    """Many lost tracklets fail, unless as many are newly found: the interval of the change then reaches up to 0."""
     share = float(np.mean(parent.is_found & ~candidate.is_found))
-    gained = float(np.mean(candidate.is_found & ~parent.is_found))
-    text = f"share of tracklets that the parent finds and the candidate does not (the other way {gained:.3f})"
-    one = 1.0 / len(parent.is_found)  # a single tracklet is never too many
-    return at_most("negative_flips", share, max(settings.max_negative_flips, gained, one), text)
+    change = _interval(candidate.is_found.astype(np.float64) - parent.is_found, settings)
+    bound = max(settings.max_negative_flips, 1.0 / len(parent.is_found))  # a single tracklet is never too many
+    is_passed = share <= bound or change.high >= 0
+    excuse = ", but as many are newly found" if is_passed and share > bound else ""
+    reason = (
+        f"share of tracklets that the parent finds and the candidate does not {share:.3f}, the other way "
+        f"{share + change.mean:.3f}, a change of {change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}], wanted at "
+        f"most {bound:.3f}{excuse}"
+    )
+    return Check(name="negative_flips", value=share, bound=bound, is_passed=is_passed, reason=reason)
 
 
 def _collapse(parent: Measured, candidate: Measured, settings: GateSettings) -> Check:

@@ -63,9 +63,9 @@ class GateSettings(Settings):
     do. Alignment costs up to 0.06 here even where it gains between cameras; a network that left the parent's space
     behind, or was broken, loses 0.1 and more."""
     max_negative_flips: float = Field(default=0.05, ge=0, le=1)
-    """Share of tracklets that the parent finds and the candidate does not; as many as it finds beyond its parent are
-    allowed, and one always is. Good candidates lose up to 0.05, and of a middling parent gain more; broken ones lose
-    0.06 and more, and gain less than half of that."""
+    """Share of tracklets that the parent finds and the candidate does not; more passes where about as many are newly
+    found. Good candidates lose up to 0.05, and find as many where their parent left some; broken ones lose 0.06 and
+    more, and find less than half of that."""
     max_similarity_rise: float = Field(default=0.15, ge=0)
     """By how much the mean similarity of two different tracklets may rise: everybody looks alike in a collapse."""
     least_rank_share: float = Field(default=0.5, ge=0, le=1)
