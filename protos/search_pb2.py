@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import common_pb2 as protos_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/search.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"\x9f\x01\n\x14SearchPersonsRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x13\n\tembedding\x18\x02 \x01(\x0cH\x00\x12\x0b\n\x03top\x18\x03 \x01(\r\x12\x0e\n\x06\x63\x61mids\x18\x04 \x03(\t\x12!\n\x04span\x18\x05 \x01(\x0b\x32\x13.osprey.v1.TimeSpan\x12\x18\n\x10with_provisional\x18\x06 \x01(\x08\x42\x07\n\x05probe\"@\n\x15SearchPersonsResponse\x12\'\n\x07matches\x18\x01 \x03(\x0b\x32\x16.osprey.v1.PersonMatch\"e\n\x0bPersonMatch\x12!\n\x06person\x18\x01 \x01(\x0b\x32\x11.osprey.v1.Person\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\r\n\x05\x63\x61mid\x18\x03 \x01(\t\x12\x10\n\x08is_match\x18\x04 \x01(\x08\"\xa5\x01\n\x06Person\x12\x11\n\tperson_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x63\x61mids\x18\x02 \x03(\t\x12\x15\n\rnum_tracklets\x18\x03 \x01(\r\x12\x18\n\x10num_observations\x18\x04 \x01(\x04\x12!\n\x04span\x18\x05 \x01(\x0b\x32\x13.osprey.v1.TimeSpan\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x16\n\x0eis_provisional\x18\x07 \x01(\x08\"Z\n\x12ListPersonsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x17\n\x0f\x61\x66ter_person_id\x18\x02 \x01(\x03\x12\x18\n\x10with_provisional\x18\x03 \x01(\x08\"W\n\x13ListPersonsResponse\x12\"\n\x07persons\x18\x01 \x03(\x0b\x32\x11.osprey.v1.Person\x12\x1c\n\x14next_after_person_id\x18\x02 \x01(\x03\"A\n\x14ListTrackletsRequest\x12\x11\n\tperson_id\x18\x01 \x01(\x03\x12\x16\n\x0ewith_sightings\x18\x02 \x01(\x08\"\xb9\x01\n\x15ListTrackletsResponse\x12(\n\x08tracklet\x18\x01 \x01(\x0b\x32\x16.osprey.v1.TrackletRef\x12\x11\n\tperson_id\x18\x02 \x01(\x03\x12!\n\x04span\x18\x03 \x01(\x0b\x32\x13.osprey.v1.TimeSpan\x12\x18\n\x10num_observations\x18\x04 \x01(\r\x12&\n\tsightings\x18\x05 \x03(\x0b\x32\x13.osprey.v1.Sighting\"I\n\x08Sighting\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12\x1b\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x0e.osprey.v1.Box\x12\x0f\n\x07quality\x18\x03 \x01(\x02\"\x12\n\x10GetStatusRequest\"\x9f\x02\n\x11GetStatusResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12&\n\x07release\x18\x02 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x18\n\x10num_observations\x18\x03 \x01(\x04\x12\x15\n\rnum_tracklets\x18\x04 \x01(\x04\x12\x13\n\x0bnum_persons\x18\x05 \x01(\x04\x12\x16\n\x0enum_duplicates\x18\x06 \x01(\x04\x12\x14\n\x0cnum_rejected\x18\x07 \x01(\x04\x12$\n\x05\x65\x64ges\x18\x08 \x03(\x0b\x32\x15.osprey.v1.EdgeStatus\x12\x15\n\rstarted_at_us\x18\t \x01(\x03\x12\x17\n\x0fnum_provisional\x18\n \x01(\x04\"\x83\x01\n\nEdgeStatus\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x18\n\x10num_observations\x18\x03 \x01(\x04\x12\x11\n\tacked_seq\x18\x04 \x01(\x04\x12\x14\n\x0clast_seen_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x63\x61mids\x18\x06 \x03(\t2\xcf\x02\n\rSearchService\x12R\n\rSearchPersons\x12\x1f.osprey.v1.SearchPersonsRequest\x1a .osprey.v1.SearchPersonsResponse\x12L\n\x0bListPersons\x12\x1d.osprey.v1.ListPersonsRequest\x1a\x1e.osprey.v1.ListPersonsResponse\x12T\n\rListTracklets\x12\x1f.osprey.v1.ListTrackletsRequest\x1a .osprey.v1.ListTrackletsResponse0\x01\x12\x46\n\tGetStatus\x12\x1b.osprey.v1.GetStatusRequest\x1a\x1c.osprey.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/search.proto\x12\tosprey.v1\x1a\x13protos/common.proto\"\x9f\x01\n\x14SearchPersonsRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x13\n\tembedding\x18\x02 \x01(\x0cH\x00\x12\x0b\n\x03top\x18\x03 \x01(\r\x12\x0e\n\x06\x63\x61mids\x18\x04 \x03(\t\x12!\n\x04span\x18\x05 \x01(\x0b\x32\x13.osprey.v1.TimeSpan\x12\x18\n\x10with_provisional\x18\x06 \x01(\x08\x42\x07\n\x05probe\"@\n\x15SearchPersonsResponse\x12\'\n\x07matches\x18\x01 \x03(\x0b\x32\x16.osprey.v1.PersonMatch\"\x8f\x01\n\x0bPersonMatch\x12!\n\x06person\x18\x01 \x01(\x0b\x32\x11.osprey.v1.Person\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\r\n\x05\x63\x61mid\x18\x03 \x01(\t\x12\x10\n\x08is_match\x18\x04 \x01(\x08\x12(\n\nattributes\x18\x05 \x03(\x0b\x32\x14.osprey.v1.Attribute\".\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xa5\x01\n\x06Person\x12\x11\n\tperson_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x63\x61mids\x18\x02 \x03(\t\x12\x15\n\rnum_tracklets\x18\x03 \x01(\r\x12\x18\n\x10num_observations\x18\x04 \x01(\x04\x12!\n\x04span\x18\x05 \x01(\x0b\x32\x13.osprey.v1.TimeSpan\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x16\n\x0eis_provisional\x18\x07 \x01(\x08\"Z\n\x12ListPersonsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x17\n\x0f\x61\x66ter_person_id\x18\x02 \x01(\x03\x12\x18\n\x10with_provisional\x18\x03 \x01(\x08\"W\n\x13ListPersonsResponse\x12\"\n\x07persons\x18\x01 \x03(\x0b\x32\x11.osprey.v1.Person\x12\x1c\n\x14next_after_person_id\x18\x02 \x01(\x03\"A\n\x14ListTrackletsRequest\x12\x11\n\tperson_id\x18\x01 \x01(\x03\x12\x16\n\x0ewith_sightings\x18\x02 \x01(\x08\"\xb9\x01\n\x15ListTrackletsResponse\x12(\n\x08tracklet\x18\x01 \x01(\x0b\x32\x16.osprey.v1.TrackletRef\x12\x11\n\tperson_id\x18\x02 \x01(\x03\x12!\n\x04span\x18\x03 \x01(\x0b\x32\x13.osprey.v1.TimeSpan\x12\x18\n\x10num_observations\x18\x04 \x01(\r\x12&\n\tsightings\x18\x05 \x03(\x0b\x32\x13.osprey.v1.Sighting\"I\n\x08Sighting\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12\x1b\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x0e.osprey.v1.Box\x12\x0f\n\x07quality\x18\x03 \x01(\x02\"\x12\n\x10GetStatusRequest\"\x9f\x02\n\x11GetStatusResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12&\n\x07release\x18\x02 \x01(\x0b\x32\x15.osprey.v1.ReleaseRef\x12\x18\n\x10num_observations\x18\x03 \x01(\x04\x12\x15\n\rnum_tracklets\x18\x04 \x01(\x04\x12\x13\n\x0bnum_persons\x18\x05 \x01(\x04\x12\x16\n\x0enum_duplicates\x18\x06 \x01(\x04\x12\x14\n\x0cnum_rejected\x18\x07 \x01(\x04\x12$\n\x05\x65\x64ges\x18\x08 \x03(\x0b\x32\x15.osprey.v1.EdgeStatus\x12\x15\n\rstarted_at_us\x18\t \x01(\x03\x12\x17\n\x0fnum_provisional\x18\n \x01(\x04\"\x83\x01\n\nEdgeStatus\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x18\n\x10num_observations\x18\x03 \x01(\x04\x12\x11\n\tacked_seq\x18\x04 \x01(\x04\x12\x14\n\x0clast_seen_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x63\x61mids\x18\x06 \x03(\t2\xcf\x02\n\rSearchService\x12R\n\rSearchPersons\x12\x1f.osprey.v1.SearchPersonsRequest\x1a .osprey.v1.SearchPersonsResponse\x12L\n\x0bListPersons\x12\x1d.osprey.v1.ListPersonsRequest\x1a\x1e.osprey.v1.ListPersonsResponse\x12T\n\rListTracklets\x12\x1f.osprey.v1.ListTrackletsRequest\x1a .osprey.v1.ListTrackletsResponse0\x01\x12\x46\n\tGetStatus\x12\x1b.osprey.v1.GetStatusRequest\x1a\x1c.osprey.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +36,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHPERSONSREQUEST']._serialized_end=215
   _globals['_SEARCHPERSONSRESPONSE']._serialized_start=217
   _globals['_SEARCHPERSONSRESPONSE']._serialized_end=281
-  _globals['_PERSONMATCH']._serialized_start=283
-  _globals['_PERSONMATCH']._serialized_end=384
-  _globals['_PERSON']._serialized_start=387
-  _globals['_PERSON']._serialized_end=552
-  _globals['_LISTPERSONSREQUEST']._serialized_start=554
-  _globals['_LISTPERSONSREQUEST']._serialized_end=644
-  _globals['_LISTPERSONSRESPONSE']._serialized_start=646
-  _globals['_LISTPERSONSRESPONSE']._serialized_end=733
-  _globals['_LISTTRACKLETSREQUEST']._serialized_start=735
-  _globals['_LISTTRACKLETSREQUEST']._serialized_end=800
-  _globals['_LISTTRACKLETSRESPONSE']._serialized_start=803
-  _globals['_LISTTRACKLETSRESPONSE']._serialized_end=988
-  _globals['_SIGHTING']._serialized_start=990
-  _globals['_SIGHTING']._serialized_end=1063
-  _globals['_GETSTATUSREQUEST']._serialized_start=1065
-  _globals['_GETSTATUSREQUEST']._serialized_end=1083
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1086
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1373
-  _globals['_EDGESTATUS']._serialized_start=1376
-  _globals['_EDGESTATUS']._serialized_end=1507
-  _globals['_SEARCHSERVICE']._serialized_start=1510
-  _globals['_SEARCHSERVICE']._serialized_end=1845
+  _globals['_PERSONMATCH']._serialized_start=284
+  _globals['_PERSONMATCH']._serialized_end=427
+  _globals['_ATTRIBUTE']._serialized_start=429
+  _globals['_ATTRIBUTE']._serialized_end=475
+  _globals['_PERSON']._serialized_start=478
+  _globals['_PERSON']._serialized_end=643
+  _globals['_LISTPERSONSREQUEST']._serialized_start=645
+  _globals['_LISTPERSONSREQUEST']._serialized_end=735
+  _globals['_LISTPERSONSRESPONSE']._serialized_start=737
+  _globals['_LISTPERSONSRESPONSE']._serialized_end=824
+  _globals['_LISTTRACKLETSREQUEST']._serialized_start=826
+  _globals['_LISTTRACKLETSREQUEST']._serialized_end=891
+  _globals['_LISTTRACKLETSRESPONSE']._serialized_start=894
+  _globals['_LISTTRACKLETSRESPONSE']._serialized_end=1079
+  _globals['_SIGHTING']._serialized_start=1081
+  _globals['_SIGHTING']._serialized_end=1154
+  _globals['_GETSTATUSREQUEST']._serialized_start=1156
+  _globals['_GETSTATUSREQUEST']._serialized_end=1174
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1177
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1464
+  _globals['_EDGESTATUS']._serialized_start=1467
+  _globals['_EDGESTATUS']._serialized_end=1598
+  _globals['_SEARCHSERVICE']._serialized_start=1601
+  _globals['_SEARCHSERVICE']._serialized_end=1936
 # @@protoc_insertion_point(module_scope)

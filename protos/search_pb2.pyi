@@ -92,6 +92,7 @@ class PersonMatch(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     CAMID_FIELD_NUMBER: _builtins.int
     IS_MATCH_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
     """Cosine of the nearest view of this person, in [-1, 1]."""
     camid: _builtins.str
@@ -100,6 +101,10 @@ class PersonMatch(_message.Message):
     """At or above the release's match threshold."""
     @_builtins.property
     def person(self) -> Global___Person: ...
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attribute]:
+        """What this person looks like, likeliest first; empty unless the served release has a head for it."""
+
     def __init__(
         self,
         *,
@@ -107,14 +112,38 @@ class PersonMatch(_message.Message):
         similarity: _builtins.float = ...,
         camid: _builtins.str = ...,
         is_match: _builtins.bool = ...,
+        attributes: _abc.Iterable[Global___Attribute] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["person", b"person"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camid", b"camid", "is_match", b"is_match", "person", b"person", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "camid", b"camid", "is_match", b"is_match", "person", b"person", "similarity", b"similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PersonMatch: _TypeAlias = PersonMatch  # noqa: Y015
+
+@_typing.final
+class Attribute(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    probability: _builtins.float
+    """That it holds, in [0, 1]."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attribute: _TypeAlias = Attribute  # noqa: Y015
 
 @_typing.final
 class Person(_message.Message):

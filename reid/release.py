@@ -10,6 +10,7 @@
                           it stays behind when a release is sent to an edge
     alignment.npz         optional: `matrix` float32 (D, D), orthogonal: rows of the parent's space times it are
                           comparable with embeddings of this release. It stays behind, too
+    attributes.npz        optional: reads attributes off embeddings, see `reid.attributes`. It stays behind, too
 
 All graphs of a release are of the same weights and so of one space. A folder whose content differs from its manifest is
 refused, whole; one that lacks an optional file which the manifest names is right.
@@ -29,6 +30,7 @@ import numpy as np
 from pydantic import Field
 
 from reid.alignment import is_orthogonal
+from reid.attributes import AttributeHead, read_attributes
 from reid.errors import ConfigError, ReleaseError, ReleaseMismatchError
 from reid.files import sha256_of, write_json_atomic
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
@@ -45,7 +47,8 @@ MANIFEST_FILE = "manifest.json"
 FILES = (MODEL_FILE, WEIGHTS_FILE, GOLDEN_FILE)
 TRAINABLE_FILE = "trainable.safetensors"
 ALIGNMENT_FILE = "alignment.npz"
-OPTIONAL_FILES = (TRAINABLE_FILE, MODEL_FILES["fp16"], MODEL_FILES["int8"], ALIGNMENT_FILE)
+ATTRIBUTES_FILE = "attributes.npz"
+OPTIONAL_FILES = (TRAINABLE_FILE, MODEL_FILES["fp16"], MODEL_FILES["int8"], ALIGNMENT_FILE, ATTRIBUTES_FILE)
 """May be left out when a release is handed on: a manifest that names one is right without it too."""
 SUPPORTED_FORMAT = 1
 
@@ -180,6 +183,16 @@ class Release:
         if self.manifest.parent is None:
             raise ReleaseMismatchError(f"{path}: aligned to a parent, but the manifest names none; export it again")
         return read_alignment(path, dim=self.manifest.dim)
+
+    @cached_property
+    def attributes(self) -> AttributeHead | None:
+        """Reads attributes off this release's embeddings; None where it came without.
+
+        Raises:
+            ReleaseMismatchError: The file holds no head for embeddings of this release's dimension.
+        """
+        path = self.folder / ATTRIBUTES_FILE
+        return read_attributes(path, dim=self.manifest.dim) if path.is_file() else None
 
 
 def load_release(folder: Path) -> Release:

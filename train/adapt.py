@@ -1,8 +1,11 @@
-"""Adaptation of an OSNet to a site without labels: cluster, contrast against the clusters, repeat.
+"""Adaptation of a network to a site without labels: cluster, contrast against the clusters, repeat.
 
 Each epoch embeds all crops, clusters them into pseudo labels, lets the method build its memory, and takes a number of
 steps on P x K batches of pseudo labels. Optimiser and schedule go on across epochs. Several processes may share the
 work (`train.distributed`).
+
+A labelled source may help (`num_source_ids`): its identities are clusters that nothing has to find, with labels after
+those of an epoch, in the same memory and the same loss (as in Ge et al., SpCL, NeurIPS 2020, arXiv 2006.02713).
 
 A run may be held to the weights that it starts from (`train.losses.compatibility`): their embeddings of the crops are
 then kept, as what a server's old records are made of.
@@ -16,23 +19,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import structlog
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional
 
 from reid.errors import ConfigError
 from reid.settings import Settings
-from reid.types import FloatArray, IntArray
+from reid.types import FloatArray, IntArray, UInt8Array
 from train.augment import AugmentSettings, augment
-from train.checkpoint import Checkpoint, load_osnet
+from train.checkpoint import load_network
 from train.distributed import ALONE, Ranks
 from train.embed import embed_crops
+from train.epochs import Epochs, Figures, OnEpoch, OnStep
 from train.evaluator import Evaluate
 from train.learner import Learner, Precision
 from train.losses.compatibility import Compatibility, CompatibilityConfig
@@ -40,15 +45,14 @@ from train.methods.camera_aware import CameraAware, CameraAwareConfig
 from train.methods.cluster_contrast import ClusterContrast, ClusterContrastConfig
 from train.methods.ise import Ise, IseConfig
 from train.methods.method import Batch, Method
+from train.network import Network
 from train.optimiser import OptimiserSettings
-from train.osnet import OSNet
 from train.pseudo_labels import ClusterSettings, PseudoLabels, make_pseudo_labels
 from train.run_folder import RunFolder
 from train.sampler import balanced_batches
 from train.site import SiteCrops
+from train.source import SourceCrops
 from train.start import read_start
-
-logger = structlog.get_logger(__name__)
 
 MethodConfig = Annotated[ClusterContrastConfig | IseConfig, Field(discriminator="method")]
 
@@ -72,6 +76,8 @@ class AdaptSettings(Settings):
     """Clustering is relaxed until there are so many; 0: as many as a batch has."""
     num_crops: int = Field(default=4, gt=0)
     """Crops of each cluster in a batch."""
+    num_source_ids: int = Field(default=0, ge=0)
+    """Identities of a labelled source in a batch, beside the clusters; 0 for a run without a source."""
     method: MethodConfig = IseConfig()
     camera_aware: CameraAwareConfig = CameraAwareConfig(weight=0.0)
     compatible: CompatibilityConfig = CompatibilityConfig()
@@ -85,6 +91,11 @@ class AdaptSettings(Settings):
     )
     augment: AugmentSettings = AugmentSettings(brightness=0, contrast=0, colour_cast=0)
 
+    @property
+    def takes_source(self) -> bool:
+        """Whether a labelled source is needed."""
+        return self.num_source_ids > 0
+
     def num_steps(self, num_crops: int) -> int:
         """Steps in an epoch over so many crops."""
         if self.num_passes == 0:
@@ -93,10 +104,21 @@ class AdaptSettings(Settings):
         return max(1, min(self.num_iterations, wanted))
 
 
-OnStep = Callable[[int, int, float], None]
-"""Called after each step with the epoch from 1, the step from 1, and the loss."""
-OnEpoch = Callable[[Sequence[Mapping[str, Any]]], None]
-"""Called after each epoch, once its checkpoint is written, with the figures of all epochs so far."""
+@dataclass(frozen=True)
+class Part:
+    """Crops that an epoch's batches are drawn from.
+
+    Attributes:
+        crops: uint8 (N, 256, 128, 3) BGR.
+        labels: (N,) int64 clusters; -1 for outliers, which no batch has.
+        camids: (N,) int64.
+        batches: Rows of each step.
+    """
+
+    crops: UInt8Array
+    labels: IntArray
+    camids: IntArray
+    batches: Sequence[IntArray]
 
 
 class Adapter:
@@ -106,13 +128,14 @@ class Adapter:
         settings: The whole config.
         site: What to adapt on.
         folder: Where checkpoints and metrics go.
+        source: Whom labels tell apart; needed if the settings take a source, and only then.
         evaluate: Scores of a network, asked after every `evaluate_every` epochs and the last; or None.
         evaluate_every: Epochs.
         device: `cpu`, `cuda`, …
         ranks: The processes that share this run; only the first scores, reports and writes.
 
     Raises:
-        ConfigError: A batch is too small to be shared by so many processes.
+        ConfigError: A batch is too small to be shared by so many processes, or the source is missing or one too many.
         ReleaseError: `settings.init` is a folder without a release, or one without trainable weights.
         CheckpointError: `settings.init` or the folder's checkpoint cannot be loaded.
     """
@@ -123,40 +146,44 @@ class Adapter:
         site: SiteCrops,
         folder: RunFolder,
         *,
+        source: SourceCrops | None = None,
         evaluate: Evaluate | None = None,
         evaluate_every: int = 5,
         device: str = "cpu",
         ranks: Ranks = ALONE,
     ) -> None:
         _check_batch(settings, ranks)
+        if settings.takes_source != (source is not None):
+            raise ConfigError(f"num_source_ids is {settings.num_source_ids}: with a source give more than 0, else 0")
+        self._source = source
         self._ranks = ranks
         self._settings = settings
         self._site = site
-        self._folder = folder
-        self._evaluate = evaluate
-        self._evaluate_every = evaluate_every
         self._method = make_method(settings)
         self._compatibility: Compatibility | None = None
         self.num_steps = settings.num_steps(len(site.crops))
-        self._epochs_done = 0
-        self._history: list[dict[str, Any]] = []
         torch.manual_seed(settings.seed)
         self._learner = Learner(
-            load_osnet(read_start(Path(settings.init)).checkpoint, settings.architecture),
+            load_network(read_start(Path(settings.init)).checkpoint, settings.architecture),
             settings.optimiser,
             ema_decay=settings.ema_decay,
             precision=settings.precision,
             device=device,
             ranks=ranks,
         )
-        checkpoint = folder.load_checkpoint()
-        if checkpoint is not None:
-            self._restore(checkpoint)
+        self._epochs = Epochs(
+            settings.num_epochs,
+            self._learner,
+            folder,
+            evaluate=evaluate,
+            evaluate_every=evaluate_every,
+            ranks=ranks,
+        )
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[Figures]:
         """One line of figures per finished epoch."""
-        return list(self._history)
+        return list(self._epochs.history)
 
     def run(
         self,
@@ -172,29 +199,20 @@ class Adapter:
         Raises:
             TrainingError: Nothing clusters, or the loss is not finite; the folder keeps its last good checkpoint.
         """
-        while self._epochs_done < self._settings.num_epochs:
-            figures = self._run_epoch(stop, on_step)
-            if figures is None:
-                return False
-            self._finish_epoch(figures)
-            if self._ranks.is_first:
-                on_epoch(self.history)
-        if self._ranks.is_first:
-            self._folder.save_final(self._learner.kept)
-        return True
+        return self._epochs.run(lambda: self._run_epoch(stop, on_step), on_epoch)
 
     def embed(self) -> FloatArray:
-        """Embeddings of the site's crops by the weights as they stand: (N, 512) float32, unit norm."""
-        return self._embed_with(self._learner.kept)
+        """Embeddings of the site's crops by the weights as they stand: (N, D) float32, unit norm."""
+        return self._embed_with(self._learner.kept, self._site.crops)
 
     def embed_as_at_start(self) -> FloatArray:
         """Embeddings of the site's crops by the weights that the run started from."""
         settings = self._settings
-        start = load_osnet(read_start(Path(settings.init)).checkpoint, settings.architecture)
-        return self._embed_with(start.to(self._learner.device))
+        start = load_network(read_start(Path(settings.init)).checkpoint, settings.architecture)
+        return self._embed_with(start.to(self._learner.device), self._site.crops)
 
-    def _embed_with(self, network: OSNet) -> FloatArray:
-        crops, ranks = self._site.crops, self._ranks
+    def _embed_with(self, network: Network, crops: UInt8Array) -> FloatArray:
+        ranks = self._ranks
         part = embed_crops(network, crops[ranks.part(len(crops))], precision=self._settings.precision)
         joined = ranks.join(torch.from_numpy(part).to(self._learner.device), len(crops))
         return np.asarray(joined.cpu().numpy(), dtype=np.float32)
@@ -209,7 +227,7 @@ class Adapter:
         least = settings.least_clusters or settings.num_ids
         return make_pseudo_labels(feats, self._site, settings.clusters, least_clusters=least)
 
-    def _run_epoch(self, stop: threading.Event, on_step: OnStep) -> dict[str, Any] | None:
+    def _run_epoch(self, stop: threading.Event, on_step: OnStep) -> Figures | None:
         """Figures of the epoch, or None if stopped before its end."""
         started = time.perf_counter()
         feats = self.embed()
@@ -223,7 +241,7 @@ class Adapter:
         self._learner.average_norms()
         trained = time.perf_counter()
         return {
-            "epoch": self._epochs_done + 1,
+            "epoch": self._epochs.done + 1,
             "loss": float(np.mean(losses)),
             "num_clusters": labels.num_clusters,
             "noise_share": labels.noise_share,
@@ -240,79 +258,80 @@ class Adapter:
         if self._settings.compatible.is_on:
             self._begin_compatibility(feats, labels)
         inliers = labels >= 0
-        tensors = (
-            torch.from_numpy(values[inliers]).to(self._learner.device) for values in (feats, labels, self._site.camids)
-        )
-        self._method.begin_epoch(*tensors)
+        parts = [(feats[inliers], labels[inliers], self._site.camids[inliers])]
+        if self._source is not None:
+            known = self._embed_with(self._learner.kept, self._source.crops)
+            parts.append((known, *self._after_site(self._source, labels)))
+        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        self._method.begin_epoch(*(torch.from_numpy(values).to(self._learner.device) for values in columns))
+
+    def _after_site(self, source: SourceCrops, labels: IntArray) -> tuple[IntArray, IntArray]:
+        """Labels and cameras of the source, numbered after the site's."""
+        return source.labels + labels.max() + 1, source.camids + self._site.camids.max() + 1
 
     def _begin_compatibility(self, feats: FloatArray, labels: IntArray) -> None:
         device = self._learner.device
         if self._compatibility is None:
             # Before the first step, what was just embedded is what the parent says.
-            old = torch.from_numpy(feats if self._epochs_done == 0 else self.embed_as_at_start())
+            old = torch.from_numpy(feats if self._epochs.done == 0 else self.embed_as_at_start())
             self._compatibility = Compatibility(self._settings.compatible, old.to(device))
         self._compatibility.begin_epoch(*(torch.from_numpy(v).to(device) for v in (labels, self._site.camids)))
 
     def _train(self, labels: IntArray, stop: threading.Event, on_step: OnStep) -> list[float] | None:
         """Losses of the epoch's steps, or None if stopped."""
-        settings, epoch = self._settings, self._epochs_done
-        batches = balanced_batches(
-            labels,
-            self._site.camids,
-            num_batches=self.num_steps,
-            num_ids=min(settings.num_ids, int(labels.max()) + 1),
-            num_crops=settings.num_crops,
-            rng=np.random.default_rng([settings.seed, epoch]),
-        )
+        parts, epoch = self._parts(labels), self._epochs.done
         losses: list[float] = []
         self._learner.network.train()
-        for step, rows in enumerate(batches):
+        for step in range(self.num_steps):
             if self._ranks.any(stop.is_set()):
                 return None
-            losses.append(self._step(rows, labels[rows], step))
+            losses.append(self._step(parts, step))
             on_step(epoch + 1, step + 1, losses[-1])
         return losses
 
-    def _step(self, rows: IntArray, labels: IntArray, step: int) -> float:
-        settings, device, ranks = self._settings, self._learner.device, self._ranks
-        progress = (self._epochs_done + step / self.num_steps) / settings.num_epochs
-        # Steps from 1 on: a seed that ends in 0 is the same as one without, which the plan of the epoch has.
-        rng = np.random.default_rng([settings.seed, self._epochs_done, step + 1, ranks.rank])
-        crops = augment(self._site.crops[rows[ranks.part(len(rows))]], settings.augment, rng)
-        batch = Batch(
-            feats_BD=ranks.join(functional.normalize(self._learner.features(crops), dim=1), len(rows)),
-            labels_B=torch.from_numpy(labels).to(device),
-            camids_B=torch.from_numpy(self._site.camids[rows]).to(device),
+    def _parts(self, labels: IntArray) -> list[Part]:
+        """The source, if there is one, before the site: the norms are to see the site last."""
+        settings, site, source, epoch = self._settings, self._site, self._source, self._epochs.done
+        rng = np.random.default_rng([settings.seed, epoch])
+        parts = [self._part(site.crops, labels, site.camids, settings.num_ids, rng)]
+        if source is not None:
+            parts.insert(0, self._part(source.crops, *self._after_site(source, labels), settings.num_source_ids, rng))
+        return parts
+
+    def _part(
+        self, crops: UInt8Array, labels: IntArray, camids: IntArray, num_ids: int, rng: np.random.Generator
+    ) -> Part:
+        batches = balanced_batches(
+            labels,
+            camids,
+            num_batches=self.num_steps,
+            num_ids=min(num_ids, len(np.unique(labels[labels >= 0]))),
+            num_crops=self._settings.num_crops,
+            rng=rng,
         )
+        return Part(crops, labels, camids, batches)
+
+    def _step(self, parts: Sequence[Part], step: int) -> float:
+        settings = self._settings
+        progress = (self._epochs.done + step / self.num_steps) / settings.num_epochs
+        # Steps from 1 on: a seed that ends in 0 is the same as one without, which the plan of the epoch has.
+        rng = np.random.default_rng([settings.seed, self._epochs.done, step + 1, self._ranks.rank])
+        batches = [self._batch(part, step, rng) for part in parts]
+        batch = Batch(*(torch.cat(columns) for columns in zip(*batches, strict=True)))
         loss = self._method.loss(batch, progress=progress)
         if self._compatibility is not None:
-            loss = loss + self._compatibility.loss(batch.feats_BD, batch.labels_B, batch.camids_B)
-        value = self._learner.learn(loss, progress=progress, where=f"epoch {self._epochs_done + 1}, step {step + 1}")
+            loss = loss + self._compatibility.loss(*batches[-1])
+        value = self._learner.learn(loss, progress=progress, where=f"epoch {self._epochs.done + 1}, step {step + 1}")
         self._method.update(batch)
         return value
 
-    def _finish_epoch(self, figures: dict[str, Any]) -> None:
-        self._epochs_done += 1
-        is_last = self._epochs_done == self._settings.num_epochs
-        is_due = is_last or self._epochs_done % self._evaluate_every == 0
-        if self._evaluate is not None and self._ranks.is_first and is_due:
-            figures |= self._evaluate(self._learner.kept)
-        self._history.append(figures)
-        self._save()
-        logger.info("epoch done", **{k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()})
-
-    def _save(self) -> None:
-        if not self._ranks.is_first:
-            return
-        progress = {"epochs_done": self._epochs_done, "history": self._history}
-        state = self._learner.state(where=f"epoch {self._epochs_done}")
-        self._folder.save_checkpoint(self._learner.network, {**state, **progress})
-        self._folder.save_metrics(self._history)
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        training = self._learner.restore(checkpoint)
-        self._epochs_done, self._history = int(training["epochs_done"]), list(training["history"])
-        logger.info("going on", epoch=self._epochs_done + 1)
+    def _batch(self, part: Part, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit-norm features of one step's crops, their labels and cameras."""
+        rows, ranks, device = part.batches[step], self._ranks, self._learner.device
+        crops = augment(part.crops[rows[ranks.part(len(rows))]], self._settings.augment, rng)
+        feats_BD = ranks.join(functional.normalize(self._learner.features(crops), dim=1), len(rows))
+        labels_B, camids_B = (torch.from_numpy(values[rows]).to(device) for values in (part.labels, part.camids))
+        return feats_BD, labels_B, camids_B
 
 
 def make_method(settings: AdaptSettings) -> Method:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from train.calibrate import FALSE_MATCH_RATE, UNCALIBRATED, calibrate
 from train.crop_cache import CachedCrops
 from train.embed import embed_crops
 from train.export import ReleaseDescription, as_release_name, made_now
-from train.osnet import OSNet
+from train.network import Network
 from train.start import Start
+from train.transfer import TransferSettings
 
 _SCORES = ("mAP", "R1", "R5", "R10")
 
@@ -33,6 +34,7 @@ class AdaptedRun:
         recipe: Name of its recipe, as on the command line.
         settings: Its whole config.
         data: Options of the command line that name the data, for example `{"data": "market1501", "split": "all"}`.
+        source: Options that name the labelled data that the run learned from too; empty if there were none.
         num_crops: Crops of the data; a few may have been unreadable.
         num_processes: Processes that shared it.
         snapshot: The data, where a server made them of its site.
@@ -40,9 +42,10 @@ class AdaptedRun:
 
     start: Start
     recipe: str
-    settings: AdaptSettings
+    settings: AdaptSettings | TransferSettings
     data: Mapping[str, str]
     num_crops: int
+    source: Mapping[str, str] = field(default_factory=dict)
     num_processes: int = 1
     snapshot: Snapshot | None = None
 
@@ -88,7 +91,7 @@ def carried_threshold(start: Start) -> Thresholds:
     return Thresholds(match=parent.thresholds.match, how=how)
 
 
-def calibrated_threshold(network: OSNet, test: CachedCrops, *, data_name: str) -> Thresholds:
+def calibrated_threshold(network: Network, test: CachedCrops, *, data_name: str) -> Thresholds:
     """The threshold found on labelled people whom the run did not see.
 
     Args:
@@ -143,9 +146,10 @@ def describe(
 
 def _provenance(run: AdaptedRun) -> dict[str, str]:
     # Where the weights lay says nothing elsewhere; which they were does.
-    settings = run.settings.model_dump_json(exclude={"init"})
+    settings = run.settings.model_dump_json(exclude={"init": True, "style": {"folder": True}})
     return {
         "data": f"{run.data_name}, {run.num_crops} crops, labels not used",
+        **({"source": f"{run.source['source']} {run.source['source-split']}, with its labels"} if run.source else {}),
         "method": run.recipe,
         "command": _command(run),
         "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),
@@ -164,11 +168,15 @@ def _command(run: AdaptedRun) -> str:
         "init": Path(settings.init).name,
         "arch": settings.architecture,
         **run.data,
+        **run.source,
         "seed": settings.seed,
         "epochs": settings.num_epochs,
     }
     words = [word for option, value in options.items() if value != "" for word in (f"--{option}", str(value))]
-    if settings.compatible.is_on:
+    if isinstance(settings, TransferSettings):
+        if settings.style.folder:
+            words += ["--styles", Path(settings.style.folder).name]
+    elif settings.compatible.is_on:
         words.append("--compatible")
     elif run.snapshot is not None:
         words.append("--no-compatible")

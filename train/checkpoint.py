@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from reid.files import write_atomic
+from train.architectures import NAMES, as_ours, build_network
 from train.errors import CheckpointError
-from train.osnet import ARCHITECTURES, FEATURE_DIM, Architecture, OSNet, find_architecture
+from train.network import Network
+from train.osnet import OSNet
 
 SUPPORTED_FORMAT = 1
 _WRAPPER_PREFIX = "module."
@@ -71,8 +73,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def load_osnet(checkpoint: Checkpoint, architecture: str = "", *, keep_classifier: bool = False) -> OSNet:
-    """Build the OSNet that a checkpoint holds the weights of.
+def load_network(checkpoint: Checkpoint, architecture: str = "", *, keep_classifier: bool = False) -> Network:
+    """Build the network that a checkpoint holds the weights of.
 
     Args:
         checkpoint: What `read_checkpoint` gave.
@@ -87,20 +89,31 @@ def load_osnet(checkpoint: Checkpoint, architecture: str = "", *, keep_classifie
     name = architecture or checkpoint.architecture
     if not name:
         raise CheckpointError(f"{checkpoint.path} does not say its architecture: give one{_suggest(checkpoint.state)}")
-    wanted = find_architecture(name)
-    faults = _find_faults(wanted, checkpoint.state)
+    faults = _find_faults(name, checkpoint.state)
     if faults:
         raise CheckpointError(f"{checkpoint.path} does not fit {name}: {'; '.join(faults)}{_suggest(checkpoint.state)}")
-    state = dict(checkpoint.state)
+    state = as_ours(checkpoint.state, name)
     if not keep_classifier:
         state = {key: weight for key, weight in state.items() if not key.startswith(_CLASSIFIER_PREFIX)}
-    network = OSNet(wanted, num_classes=_num_classes(state))
+    network = build_network(name, num_classes=_num_classes(state))
     # Only counters of seen batches can be missing here, see _find_faults.
     network.load_state_dict(state, strict=False)
     return network
 
 
-def save_checkpoint(path: Path, network: OSNet, *, training: Mapping[str, Any] | None = None) -> None:
+def load_osnet(checkpoint: Checkpoint, architecture: str = "", *, keep_classifier: bool = False) -> OSNet:
+    """As `load_network`, for what works on an OSNet's own layers.
+
+    Raises:
+        CheckpointError: It holds another network.
+    """
+    network = load_network(checkpoint, architecture, keep_classifier=keep_classifier)
+    if not isinstance(network, OSNet):
+        raise CheckpointError(f"{checkpoint.path} holds a {network.architecture.name}, wanted an OSNet: give another")
+    return network
+
+
+def save_checkpoint(path: Path, network: Network, *, training: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint of ours; the file appears whole or not at all.
 
     Args:
@@ -145,9 +158,10 @@ def _check_tensors(path: Path, state: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path}: weights that are not finite in {_shorten(broken)}; the training diverged")
 
 
-def _find_faults(architecture: Architecture, state: Mapping[str, Tensor]) -> list[str]:
+def _find_faults(architecture: str, foreign: Mapping[str, Tensor]) -> list[str]:
     """What keeps the weights from loading; empty when they fit. Any classifier fits, and so does none."""
-    wanted = _shapes_of(architecture) | _classifier_shapes(_num_classes(state))
+    state = as_ours(foreign, architecture)
+    wanted = _shapes_of(architecture, _num_classes(state))
     missing = [name for name in wanted if name not in state and not name.endswith(_OPTIONAL_SUFFIX)]
     unexpected = [name for name in state if name not in wanted]
     misshaped = [
@@ -160,15 +174,10 @@ def _find_faults(architecture: Architecture, state: Mapping[str, Tensor]) -> lis
 
 
 @cache
-def _shapes_of(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+def _shapes_of(architecture: str, num_classes: int) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
-        return {name: tuple(weight.shape) for name, weight in OSNet(architecture).state_dict().items()}
-
-
-def _classifier_shapes(num_classes: int) -> dict[str, tuple[int, ...]]:
-    if num_classes == 0:
-        return {}
-    return {f"{_CLASSIFIER_PREFIX}weight": (num_classes, FEATURE_DIM), f"{_CLASSIFIER_PREFIX}bias": (num_classes,)}
+        network = build_network(architecture, num_classes=num_classes)
+    return {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
 
 
 def _num_classes(state: Mapping[str, Tensor]) -> int:
@@ -177,8 +186,8 @@ def _num_classes(state: Mapping[str, Tensor]) -> int:
 
 
 def _suggest(state: Mapping[str, Tensor]) -> str:
-    fitting = [name for name, architecture in ARCHITECTURES.items() if not _find_faults(architecture, state)]
-    return f"; it fits {fitting[0]}" if fitting else "; it fits no OSNet that is known here"
+    fitting = [name for name in NAMES if not _find_faults(name, state)]
+    return f"; it fits {fitting[0]}" if fitting else "; it fits no network that is known here"
 
 
 def _shorten(names: list[str]) -> str:

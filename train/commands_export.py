@@ -11,15 +11,19 @@ from reid.cli import print_json, print_warning
 from reid.files import sha256_of
 from reid.release import Release, Thresholds
 from train.calibrate import UNCALIBRATED
-from train.checkpoint import Checkpoint, load_osnet, read_checkpoint
+from train.checkpoint import Checkpoint, load_network, read_checkpoint
 from train.errors import CheckpointError
 from train.export import ReleaseDescription, as_release_name, export_release, made_now
 
-CheckpointArgument = Annotated[Path, typer.Argument(metavar="CKPT", help="Weights in torchreid layout (.pth, .pt).")]
+CheckpointArgument = Annotated[
+    Path, typer.Argument(metavar="CKPT", help="Weights in the layout of torchreid or torchvision (.pth, .pt).")
+]
 CheckpointOption = Annotated[
     Path, typer.Option("--checkpoint", metavar="FILE", help="What a training run left, for example final.pt.")
 ]
-Arch = Annotated[str, typer.Option("--arch", help="For example osnet_x0_25, osnet_ibn_x1_0 or osnet_ain_x1_0.")]
+Arch = Annotated[
+    str, typer.Option("--arch", help="For example osnet_x0_25, osnet_ibn_x1_0, osnet_ain_x1_0 or resnet50.")
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the release, made anew.")]
 Name = Annotated[str, typer.Option("--name", help="Name of the line of releases; by default that of its origin.")]
 Version = Annotated[str, typer.Option("--version", help="Version within the line.")]
@@ -50,7 +54,7 @@ def import_checkpoint(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a public OSNet checkpoint into a release.
+    """Turn a public checkpoint into a release.
 
     The weights must fit the architecture key by key; a classifier of any size is left out.
 
@@ -97,7 +101,7 @@ def export(
 
 
 def _write(checkpoint: Checkpoint, arch: str, out: Path, description: ReleaseDescription, *, force: bool) -> Release:
-    network = load_osnet(checkpoint, arch)
+    network = load_network(checkpoint, arch)
     out.parent.mkdir(parents=True, exist_ok=True)
     return export_release(network, out, description, force=force)
 

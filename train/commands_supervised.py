@@ -20,6 +20,7 @@ from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
 from train.datasets.registry import DATASETS, read_split, splits_help
 from train.datasets.samples import pids_of, require_labels
 from train.evaluator import evaluator_of
+from train.recipes.ablations import OSNET_ABLATIONS
 from train.recipes.default_release import default_release, default_release_full_size
 from train.recipes.fine_tune import fine_tune
 from train.run_folder import RunFolder
@@ -32,6 +33,7 @@ RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
     "default-release": default_release,
     "default-release-full-size": default_release_full_size,
     "fine-tune": fine_tune,
+    **OSNET_ABLATIONS,
 }
 _GO_ON_FROM_WEIGHTS = ("default-release-full-size", "fine-tune")
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
-from train.osnet import OSNet, find_architecture
+from train.architectures import build_network
+from train.network import Network
 
 
 def count_parameters(architecture: str) -> int:
@@ -43,7 +44,7 @@ def count_macs(architecture: str) -> int:
     return total
 
 
-def _build_on_meta(architecture: str) -> OSNet:
+def _build_on_meta(architecture: str) -> Network:
     # On the meta device tensors have shapes but no content, so this takes no memory and no arithmetic.
     with torch.device("meta"):
-        return OSNet(find_architecture(architecture))
+        return build_network(architecture)

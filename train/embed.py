@@ -8,12 +8,12 @@ from torch.nn import functional
 
 from reid.types import FloatArray, UInt8Array
 from train.fold import fold_for_inference
-from train.osnet import OSNet
+from train.network import Network
 
 BATCH_CROPS = 128
 
 
-def embed_crops(network: OSNet, crops: UInt8Array, *, precision: str = "bf16") -> FloatArray:
+def embed_crops(network: Network, crops: UInt8Array, *, precision: str = "bf16") -> FloatArray:
     """Embed crops as the exported release would, up to the precision.
 
     Args:
@@ -22,9 +22,9 @@ def embed_crops(network: OSNet, crops: UInt8Array, *, precision: str = "bf16") -
         precision: `bf16` or `fp32`.
 
     Returns:
-        (N, 512) float32, unit norm.
+        (N, D) float32, unit norm.
     """
-    folded: OSNet = fold_for_inference(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    folded: Network = fold_for_inference(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     device = next(folded.parameters()).device
     parts = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):

@@ -10,9 +10,9 @@ from train.crop_cache import load_crops
 from train.datasets.samples import Split
 from train.embed import embed_crops
 from train.evaluate import labels_of
-from train.osnet import OSNet
+from train.network import Network
 
-Evaluate = Callable[[OSNet], dict[str, float]]
+Evaluate = Callable[[Network], dict[str, float]]
 """Scores of a network, in [0, 1], by name."""
 
 
@@ -33,7 +33,7 @@ def evaluator_of(split: Split, cache: Path) -> Evaluate | None:
         return None
     query, gallery = load_crops(split.query, cache), load_crops(split.gallery, cache)
 
-    def evaluate(network: OSNet) -> dict[str, float]:
+    def evaluate(network: Network) -> dict[str, float]:
         query_QD, gallery_GD = (embed_crops(network, part.crops, precision="fp32") for part in (query, gallery))
         scores = score_embeddings(query_QD, gallery_GD, labels_of(query), labels_of(gallery))
         return {"mAP": scores.mAP, **{f"R{k}": scores.rank(k) for k in (1, 5, 10)}}

@@ -43,8 +43,8 @@ from reid.release import (
 from reid.types import FloatArray, check_name
 from simulation.golden import golden_crops
 from train.images import images_of
+from train.network import Network
 from train.onnx_graph import build_graph, weights_of
-from train.osnet import FEATURE_DIM, OSNet
 
 NUM_GOLDEN_CROPS = 8
 GOLDEN_TOLERANCE = 1e-4
@@ -95,7 +95,7 @@ def made_now() -> dict[str, str]:
 
 
 def export_release(
-    network: OSNet,
+    network: Network,
     folder: Path,
     description: ReleaseDescription,
     *,
@@ -135,7 +135,7 @@ def export_release(
     return load_release(folder)
 
 
-def trainable_weights(network: OSNet) -> bytes:
+def trainable_weights(network: Network) -> bytes:
     """Everything that training goes on from, without a classifier, as the content of a release's `TRAINABLE_FILE`."""
     bare = copy.deepcopy(network).cpu()
     bare.reset_classifier(0)
@@ -163,7 +163,7 @@ def check_target(folder: Path, *, force: bool) -> None:
         raise ReleaseError(f"{folder} holds more than a release ({foreign[0]}): move that away first, or give another")
 
 
-def _make_golden(reference: OSNet) -> Golden:
+def _make_golden(reference: Network) -> Golden:
     crops = golden_crops(NUM_GOLDEN_CROPS)
     with torch.inference_mode():
         feats_BD = reference(images_of(crops, torch.device("cpu")))
@@ -176,14 +176,14 @@ def _write_golden(path: Path, golden: Golden) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _manifest_values(network: OSNet, description: ReleaseDescription, weights_path: Path) -> dict[str, Any]:
+def _manifest_values(network: Network, description: ReleaseDescription, weights_path: Path) -> dict[str, Any]:
     return {
         "name": description.name,
         "version": description.version,
         "space": space_id(description.name, description.version, weights_path),
         "parent": description.parent,
         "architecture": network.architecture.name,
-        "dim": FEATURE_DIM,
+        "dim": network.feature_dim,
         "thresholds": description.thresholds.model_dump(),
         "metrics": dict(description.metrics),
         "provenance": dict(description.provenance),

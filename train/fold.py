@@ -11,17 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from train.images import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
-from train.osnet import ConvNorm, LightConv3x3, OSNet
+from train.network import FoldsNorms, Network
 
 PIXEL_MEAN = "pixel_mean"
 """Name of the only added buffer: (1, 3, 1, 1), what is subtracted from BGR pixels."""
 _PIXEL_MAX = 255.0
 
 
-def fold_for_inference(network: OSNet) -> OSNet:
+def fold_for_inference(network: Network) -> Network:
     """Copy a network into its folded form, which takes crops.
 
     Args:
@@ -33,22 +32,16 @@ def fold_for_inference(network: OSNet) -> OSNet:
     """
     folded = copy.deepcopy(network).eval()
     folded.reset_classifier(0)
-    for module in folded.modules():
-        if isinstance(module, ConvNorm) and isinstance(module.bn, nn.BatchNorm2d):
-            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), None
-        elif isinstance(module, LightConv3x3) and module.bn is not None:
-            module.conv2, module.bn = fuse_conv_bn_eval(module.conv2, module.bn), None
-    linear, norm, _ = folded.fc
-    assert isinstance(linear, nn.Linear)
-    assert isinstance(norm, nn.BatchNorm1d)
-    folded.fc[0], folded.fc[1] = fuse_linear_bn_eval(linear, norm), nn.Identity()
+    for module in list(folded.modules()):
+        if isinstance(module, FoldsNorms):
+            module.fold_norms()
     _fold_pixels(folded)
     return folded.requires_grad_(False)
 
 
-def _fold_pixels(network: OSNet) -> None:
+def _fold_pixels(network: Network) -> None:
     """Move scale and colour order into the first convolution; only the mean, which its zero padding sees, stays out."""
-    weight = network.conv1.conv.weight
+    weight = network.pixel_conv.weight
     std_BGR = weight.new_tensor(IMAGENET_STD_RGB[::-1]).reshape(1, 3, 1, 1)
     with torch.no_grad():
         weight.copy_(weight.flip(1) / (std_BGR * _PIXEL_MAX))

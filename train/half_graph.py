@@ -54,10 +54,19 @@ def _halved(tensor: TensorProto) -> TensorProto:
     return numpy_helper.from_array(values.astype(np.float16), tensor.name)
 
 
+def _halved_constant(node: NodeProto) -> NodeProto:
+    value = helper.get_node_attr_value(node, "value")
+    if isinstance(value, TensorProto) and value.data_type == TensorProto.FLOAT:
+        return helper.make_node("Constant", [], list(node.output), name=node.name, value=_halved(value))
+    return node
+
+
 def _converted(node: NodeProto) -> list[NodeProto]:
     """What stands for a node: casts to half instead of float, and casts around what stays in fp32."""
     if node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.FLOAT:
         return [_cast(node.input[0], node.output[0], TensorProto.FLOAT16)]
+    if node.op_type == "Constant":
+        return [_halved_constant(node)]
     if node.op_type not in KEPT_IN_FP32:
         return [node]
     source, target = node.input[0], node.output[0]

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid.types import UInt8Array
 from train.checkpoint import Checkpoint
 from train.distributed import ALONE, Ranks
 from train.errors import CheckpointError, TrainingError
 from train.images import images_of
+from train.network import Network
 from train.optimiser import OptimiserSettings, learning_rate, make_optimiser, set_learning_rate
-from train.osnet import OSNet
 from train.weight_mean import WeightMean
 
 Precision = Literal["bf16", "fp32"]
@@ -27,6 +27,9 @@ class Learner:
     Args:
         network: Trained in place.
         optimiser: Which, and its learning rate over the run.
+        heads: What is trained beside the network and not kept at the end, such as classifiers; in place. Every rank
+            takes the same step of them, since all of them see the whole batch.
+        heads_factor: Learning rate of the heads, as a multiple of the network's.
         ema_decay: Share of the running mean of the weights that stays at each step; 0 keeps no mean.
         precision: `bf16`: forward and backward under autocast; weights and optimiser stay in float32.
         device: `cpu`, `cuda`, …
@@ -35,9 +38,11 @@ class Learner:
 
     def __init__(
         self,
-        network: OSNet,
+        network: Network,
         optimiser: OptimiserSettings,
         *,
+        heads: nn.Module | None = None,
+        heads_factor: float = 1.0,
         ema_decay: float = 0.0,
         precision: Precision = "bf16",
         device: str = "cpu",
@@ -45,15 +50,16 @@ class Learner:
     ) -> None:
         self.device = torch.device(device)
         # nn.Module.to has no overload for a memory format alone.
-        self.network: OSNet = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._settings = optimiser
-        self._optimiser = make_optimiser(self.network, optimiser)
+        self._heads = None if heads is None else heads.to(self.device)
+        self._optimiser = make_optimiser(self.network, optimiser, heads=self._heads, heads_factor=heads_factor)
         self._precision = precision
         self._ranks = ranks
         self._mean = WeightMean(self.network, ema_decay) if ema_decay else None
 
     @property
-    def kept(self) -> OSNet:
+    def kept(self) -> Network:
         """The weights that a run is judged by: their running mean if there is one."""
         return self.network if self._mean is None else self._mean.network
 
@@ -64,7 +70,7 @@ class Learner:
             crops: uint8 (B, H, W, 3) BGR.
 
         Returns:
-            (B, 512) float32, not normalised.
+            (B, D) float32, not normalised.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             feats: Tensor = self.network(images_of(crops, self.device))
@@ -111,11 +117,13 @@ class Learner:
         Raises:
             TrainingError: A weight is not finite: the last step may have had a finite loss and an infinite gradient.
         """
-        if not all(bool(parameter.isfinite().all()) for parameter in self.network.parameters()):
+        trained = [self.network] if self._heads is None else [self.network, self._heads]
+        if not all(bool(weight.isfinite().all()) for part in trained for weight in part.parameters()):
             raise _diverged("weights are not finite", where)
         return {
             "optimiser": self._optimiser.state_dict(),
             "mean": None if self._mean is None else self._mean.state(),
+            **({} if self._heads is None else {"heads": self._heads.state_dict()}),
         }
 
     def restore(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
@@ -130,6 +138,8 @@ class Learner:
         training = checkpoint.training
         try:
             self.network.load_state_dict(checkpoint.state)
+            if self._heads is not None:
+                self._heads.load_state_dict(training["heads"])
             self._optimiser.load_state_dict(training["optimiser"])
             if self._mean is not None:
                 self._mean.restore(training["mean"])

@@ -1,7 +1,7 @@
 """The model graph: one ONNX file that every back end of edge and server runs.
 
     crops       uint8 (N, 256, 128, 3) BGR, any N; what `reid.preprocess` makes
-    embeddings  float32 (N, 512), not normalised, since sums of squares overflow in FP16
+    embeddings  float32 (N, D), not normalised, since sums of squares overflow in FP16
 
 The first node is the cast to float, because TensorRT refuses to transpose uint8. Weights are initialisers under their
 parameter names, and there are no others, so that an engine can be refitted by name. The same weights give the same
@@ -23,7 +23,7 @@ from torch.jit._trace import TracerWarning
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
 from reid.types import FloatArray
 from train.fold import fold_for_inference
-from train.osnet import OSNet
+from train.network import Network
 
 INPUT = "crops"
 OUTPUT = "embeddings"
@@ -32,7 +32,7 @@ OPSET = 17
 _BATCH_AXIS = "N"
 
 
-def build_graph(network: OSNet) -> onnx.ModelProto:
+def build_graph(network: Network) -> onnx.ModelProto:
     """Turn a network into the model graph.
 
     Args:
@@ -57,13 +57,13 @@ def weights_of(model: onnx.ModelProto) -> dict[str, FloatArray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def _scramble(network: OSNet) -> None:
+def _scramble(network: Network) -> None:
     generator = torch.Generator().manual_seed(0)
     for weight in network.state_dict().values():
         weight.normal_(generator=generator)
 
 
-def _trace(network: OSNet) -> onnx.ModelProto:
+def _trace(network: Network) -> onnx.ModelProto:
     crops = torch.zeros(2, INPUT_HEIGHT_PX, INPUT_WIDTH_PX, 3, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The newer exporter renames the weights and its graphs run slower. The shapes that this one takes as constant

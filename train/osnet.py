@@ -3,7 +3,8 @@
 A stem, three stages of two blocks, and a head that gives 512 features. Each block looks at four scales at once: four
 streams of one to four stacked light 3x3 convolutions, weighed channel by channel by one gate that all four share.
 Variants: `osnet` (batch norm only), `osnet_ibn` (instance norm early on, for changes of look between cameras) and
-`osnet_ain` (instance norm at the places that an architecture search found).
+`osnet_ain` (instance norm at the places that an architecture search found). For comparisons there are networks that
+differ in one thing (`COMPARED`): fewer streams, another way to join them, or a stem for small pictures.
 
 Papers: Zhou et al., Omni-Scale Feature Learning, ICCV 2019, arXiv 1905.00953; Zhou et al., Learning Generalisable
 Omni-Scale Representations, TPAMI 2021, arXiv 1910.06827 (IBN, AIN). Deviation: none.
@@ -17,22 +18,21 @@ Shape letters: B batch, C channels, H W image.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from reid.errors import ConfigError
+from train.gates import Gating, join_streams, make_gate
+from train.network import Network, unknown_architecture
 
 FEATURE_DIM = 512
 NUM_STREAMS = 4
 _BLOCK_REDUCTION = 4
-_GATE_REDUCTION = 16
+_STREAM_NAMES = ("conv2a", "conv2b", "conv2c", "conv2d")
 
 Norm = Literal["batch", "instance", "none"]
 Variant = Literal["plain", "ibn", "ain"]
@@ -46,11 +46,19 @@ class Architecture:
         name: For example `osnet_x0_25`.
         variant: Where instance norm stands.
         channels: Of the stem and of stages 2, 3 and 4.
+        depths: Blocks of stages 2, 3 and 4.
+        num_streams: T, scales that a block looks at.
+        gating: How its streams are joined.
+        is_for_small: A 3x3 stem that keeps the size, and no pooling after it: for pictures of 32 pixels.
     """
 
     name: str
     variant: Variant
     channels: tuple[int, int, int, int]
+    depths: tuple[int, int, int] = (2, 2, 2)
+    num_streams: int = NUM_STREAMS
+    gating: Gating = "shared"
+    is_for_small: bool = False
 
 
 _PREFIXES: dict[str, Variant] = {"osnet": "plain", "osnet_ibn": "ibn", "osnet_ain": "ain"}
@@ -64,7 +72,18 @@ ARCHITECTURES: dict[str, Architecture] = {
     f"{prefix}_{width}": Architecture(name=f"{prefix}_{width}", variant=_PREFIXES[prefix], channels=_WIDTHS[width])
     for prefix, width in product(_PREFIXES, _WIDTHS)
 }
-"""Every architecture that `build_osnet` knows, by name."""
+"""The published architectures, by name."""
+_CHANGES: dict[str, dict[str, Any]] = {
+    **{f"t{count}": {"num_streams": count} for count in range(1, NUM_STREAMS)},
+    **{f"gate_{gating}": {"gating": gating} for gating in get_args(Gating) if gating != "shared"},
+    "small": {"is_for_small": True},
+    "small_deep": {"is_for_small": True, "depths": (3, 8, 6)},
+}
+COMPARED: dict[str, Architecture] = {
+    f"osnet_{width}_{change}": replace(ARCHITECTURES[f"osnet_{width}"], name=f"osnet_{width}_{change}", **changes)
+    for width, (change, changes) in product(_WIDTHS, _CHANGES.items())
+}
+"""Architectures that the paper compares its own with, or uses for small pictures, by name."""
 
 
 def find_architecture(name: str) -> Architecture:
@@ -73,18 +92,17 @@ def find_architecture(name: str) -> Architecture:
     Raises:
         ConfigError: Unknown; the nearest name and all others are named.
     """
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
-    near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"unknown architecture {name!r}: {hint}known: {', '.join(ARCHITECTURES)}")
+    known = ARCHITECTURES | COMPARED
+    if name not in known:
+        raise unknown_architecture(name, ARCHITECTURES)
+    return known[name]
 
 
 def build_osnet(architecture: str, *, num_classes: int = 0) -> OSNet:
     """Make a freshly initialised OSNet.
 
     Args:
-        architecture: A key of `ARCHITECTURES`.
+        architecture: A key of `ARCHITECTURES` or `COMPARED`.
         num_classes: Identities of the training set; 0 for no classifier.
 
     Raises:
@@ -118,6 +136,11 @@ class ConvNorm(nn.Module):
             feats = self.bn(feats)
         return feats if self.linear else relu(feats, inplace=True)
 
+    def fold_norms(self) -> None:
+        """See `train.network.FoldsNorms`."""
+        if isinstance(self.bn, nn.BatchNorm2d):
+            self.conv, self.bn = fuse_conv_bn_eval(self.conv, self.bn), None
+
 
 class LightConv3x3(nn.Module):
     """A 3x3 convolution in two cheap steps: 1x1 across channels (linear), then 3x3 within each; norm and ReLU."""
@@ -135,6 +158,11 @@ class LightConv3x3(nn.Module):
             feats = self.bn(feats)
         return relu(feats, inplace=True)
 
+    def fold_norms(self) -> None:
+        """See `train.network.FoldsNorms`."""
+        if self.bn is not None:
+            self.conv2, self.bn = fuse_conv_bn_eval(self.conv2, self.bn), None
+
 
 class LightConvStream(nn.Module):
     """Stacked light convolutions, under the names of `osnet_ain` checkpoints."""
@@ -149,47 +177,43 @@ class LightConvStream(nn.Module):
         return feats
 
 
-class ChannelGate(nn.Module):
-    """Aggregation gate: a weight in (0, 1) for each channel of a stream, computed from that stream (paper, eq. 3)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, channels // _GATE_REDUCTION, 1)
-        self.fc2 = nn.Conv2d(channels // _GATE_REDUCTION, channels, 1)
-
-    def forward(self, stream_BCHW: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, 1, 1), the weights."""
-        pooled = adaptive_avg_pool2d(stream_BCHW, 1)
-        return torch.sigmoid(self.fc2(relu(self.fc1(pooled), inplace=True)))
-
-
 class OSBlock(nn.Module):
-    """Omni-scale residual block: squeeze, four gated streams, expand, add the shortcut.
+    """Omni-scale residual block: squeeze, up to four gated streams, expand, add the shortcut.
 
     Args:
         in_channels: Channels that come in.
         out_channels: Channels that go out; a quarter of them are used inside.
         norm_after_add: Instance norm between the addition and the last ReLU (`osnet_ibn`).
+        num_streams: T.
+        gating: How streams are joined.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, norm_after_add: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm_after_add: bool = False,
+        num_streams: int = NUM_STREAMS,
+        gating: Gating = "shared",
+    ) -> None:
         super().__init__()
         mid = out_channels // _BLOCK_REDUCTION
         self.conv1 = ConvNorm(in_channels, mid)
-        self.conv2a = LightConv3x3(mid)
-        self.conv2b = nn.Sequential(*(LightConv3x3(mid) for _ in range(2)))
-        self.conv2c = nn.Sequential(*(LightConv3x3(mid) for _ in range(3)))
-        self.conv2d = nn.Sequential(*(LightConv3x3(mid) for _ in range(4)))
-        self.gate = ChannelGate(mid)
-        self.conv3 = ConvNorm(mid, out_channels, linear=True)
+        self._streams = _STREAM_NAMES[:num_streams]
+        for depth, name in enumerate(self._streams, start=1):
+            stream = LightConv3x3(mid) if depth == 1 else nn.Sequential(*(LightConv3x3(mid) for _ in range(depth)))
+            self.add_module(name, stream)
+        self.gate = make_gate(gating, mid, num_streams)
+        self.conv3 = ConvNorm(mid * num_streams if gating == "concat" else mid, out_channels, linear=True)
         self.downsample = _make_shortcut(in_channels, out_channels)
         self.IN = _make_norm("instance", out_channels) if norm_after_add else None
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
         squeezed = self.conv1(images_BCHW)
-        streams = [stream(squeezed) for stream in (self.conv2a, self.conv2b, self.conv2c, self.conv2d)]
-        feats = self.conv3(_gated_sum(self.gate, streams))
+        streams = [self.get_submodule(name)(squeezed) for name in self._streams]
+        feats = self.conv3(join_streams(self.gate, streams))
         feats = feats + (images_BCHW if self.downsample is None else self.downsample(images_BCHW))
         return relu(feats if self.IN is None else self.IN(feats), inplace=True)
 
@@ -208,7 +232,7 @@ class AINBlock(nn.Module):
         mid = out_channels // _BLOCK_REDUCTION
         self.conv1 = ConvNorm(in_channels, mid)
         self.conv2 = nn.ModuleList(LightConvStream(mid, depth) for depth in range(1, NUM_STREAMS + 1))
-        self.gate = ChannelGate(mid)
+        self.gate = make_gate("shared", mid, NUM_STREAMS)
         self.conv3 = ConvNorm(mid, out_channels, norm="none" if norm_inside else "batch", linear=True)
         self.downsample = _make_shortcut(in_channels, out_channels)
         self.IN = _make_norm("instance", out_channels) if norm_inside else None
@@ -216,18 +240,15 @@ class AINBlock(nn.Module):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
         squeezed = self.conv1(images_BCHW)
-        feats = self.conv3(_gated_sum(self.gate, [stream(squeezed) for stream in self.conv2]))
+        feats = self.conv3(join_streams(self.gate, [stream(squeezed) for stream in self.conv2]))
         if self.IN is not None:
             feats = self.IN(feats)
         feats = feats + (images_BCHW if self.downsample is None else self.downsample(images_BCHW))
         return relu(feats, inplace=True)
 
 
-class OSNet(nn.Module):
+class OSNet(Network):
     """Images in, 512 features out.
-
-    The classifier is a part of the module so that checkpoints hold it, but `forward` stops before it: features are what
-    every caller wants, and the trainer applies `classifier` to them.
 
     Args:
         architecture: Which OSNet.
@@ -235,12 +256,13 @@ class OSNet(nn.Module):
     """
 
     def __init__(self, architecture: Architecture, *, num_classes: int = 0) -> None:
-        super().__init__()
-        self.architecture = architecture
+        super().__init__(architecture, feature_dim=FEATURE_DIM)
+        self.architecture: Architecture = architecture
         stem, *_, last = architecture.channels
         stem_norm: Norm = "batch" if architecture.variant == "plain" else "instance"
-        self.conv1 = ConvNorm(3, stem, kernel=7, stride=2, norm=stem_norm)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        small = architecture.is_for_small
+        self.conv1 = ConvNorm(3, stem, kernel=3 if small else 7, stride=1 if small else 2, norm=stem_norm)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
         self.pool2: nn.Module = nn.Identity()
         self.pool3: nn.Module = nn.Identity()
         if architecture.variant == "ain":
@@ -250,15 +272,19 @@ class OSNet(nn.Module):
             self.conv2, self.conv3, self.conv4 = _make_stages(architecture)
         self.conv5 = ConvNorm(last, last)
         self.fc = nn.Sequential(nn.Linear(last, FEATURE_DIM), nn.BatchNorm1d(FEATURE_DIM), nn.ReLU(inplace=True))
-        self.classifier: nn.Linear | None = None
         self.apply(_initialise)
         self.reset_classifier(num_classes)
 
-    def reset_classifier(self, num_classes: int) -> None:
-        """Put a freshly initialised classifier in place; 0 classes for none."""
-        self.classifier = nn.Linear(FEATURE_DIM, num_classes) if num_classes else None
-        if self.classifier is not None:
-            _initialise(self.classifier)
+    @property
+    def pixel_conv(self) -> nn.Conv2d:
+        """The stem's."""
+        return self.conv1.conv
+
+    def fold_norms(self) -> None:
+        """See `train.network.FoldsNorms`."""
+        linear, norm, _ = self.fc
+        if isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+            self.fc[0], self.fc[1] = fuse_linear_bn_eval(linear, norm), nn.Identity()
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """Compute features.
@@ -277,13 +303,6 @@ class OSNet(nn.Module):
         return feats_BD
 
 
-def _gated_sum(gate: ChannelGate, streams: Sequence[Tensor]) -> Tensor:
-    total: Tensor = streams[0] * gate(streams[0])
-    for stream in streams[1:]:
-        total = total + stream * gate(stream)
-    return total
-
-
 def _make_norm(norm: Norm, channels: int) -> nn.Module | None:
     if norm == "batch":
         return nn.BatchNorm2d(channels)
@@ -299,14 +318,22 @@ def _make_transition(channels: int) -> nn.Sequential:
 
 
 def _make_stages(architecture: Architecture) -> list[nn.Sequential]:
-    stem, two, three, four = architecture.channels
-    ibn = architecture.variant == "ibn"
-    first = OSBlock(stem, two, norm_after_add=ibn), OSBlock(two, two, norm_after_add=ibn)
-    return [
-        nn.Sequential(*first, _make_transition(two)),
-        nn.Sequential(OSBlock(two, three), OSBlock(three, three), _make_transition(three)),
-        nn.Sequential(OSBlock(three, four), OSBlock(four, four)),
-    ]
+    stages: list[nn.Sequential] = []
+    last = len(architecture.depths) - 1
+    for number, depth in enumerate(architecture.depths):
+        before, channels = architecture.channels[number : number + 2]
+        blocks = [
+            OSBlock(
+                channels if place else before,
+                channels,
+                norm_after_add=architecture.variant == "ibn" and number == 0,
+                num_streams=architecture.num_streams,
+                gating=architecture.gating,
+            )
+            for place in range(depth)
+        ]
+        stages.append(nn.Sequential(*blocks, *([] if number == last else [_make_transition(channels)])))
+    return stages
 
 
 def _make_ain_stages(architecture: Architecture) -> list[nn.Sequential]:

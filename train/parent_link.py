@@ -9,7 +9,7 @@ import numpy as np
 from reid.alignment import align, fit_alignment
 from reid.types import FloatArray, UInt8Array
 from train.embed import embed_crops
-from train.osnet import OSNet
+from train.network import Network
 
 MOST_CROPS = 4096
 """Crops that a map is fitted on, spread evenly over those at hand: eight for each dimension."""
@@ -31,7 +31,7 @@ class EmbeddedTwice:
     new_ND: FloatArray
 
 
-def embed_twice(parent: OSNet, candidate: OSNet, crops: UInt8Array, *, most: int = MOST_CROPS) -> EmbeddedTwice:
+def embed_twice(parent: Network, candidate: Network, crops: UInt8Array, *, most: int = MOST_CROPS) -> EmbeddedTwice:
     """Embed crops with both networks.
 
     Args:

@@ -14,13 +14,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.manifold import TSNE
 
 from reid.files import write_atomic
-from reid.types import FloatArray, IntArray
+from train.projection import Projection
 
 _PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("loss", (("loss", "loss"),)),
+    ("loss", (("loss", "loss"), ("source_loss", "of the source"), ("target_loss", "of the site"))),
     ("clusters", (("num_clusters", "clusters"),)),
     (
         "share",
@@ -29,9 +28,20 @@ _PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("cross_camera_share", "clusters that span cameras"),
             ("pair_precision", "pairs: precision"),
             ("pair_recall", "pairs: recall"),
+            ("source_accuracy", "source crops named right"),
         ),
     ),
-    ("score", (("mAP", "mAP"), ("R1", "rank-1"), ("R5", "rank-5"))),
+    (
+        "score",
+        (
+            ("mAP", "mAP"),
+            ("R1", "rank-1"),
+            ("R5", "rank-5"),
+            ("mA", "mA of attributes"),
+            ("F1", "F1 of attributes"),
+            ("error", "error"),
+        ),
+    ),
 )
 """Axis label, and the figures drawn on it with their legend."""
 
@@ -55,30 +65,20 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     write_atomic(path, picture.getvalue())
 
 
-def draw_projection(
-    path: Path, feats_ND: FloatArray, labels_N: IntArray, supports_SD: FloatArray, support_labels_S: IntArray
-) -> None:
-    """Draw samples (dots) and their supports (crosses) of some clusters in two dimensions, by t-SNE on cosines.
+def draw_projection(path: Path, projection: Projection) -> None:
+    """Draw samples (dots) and their supports (crosses) of some clusters.
 
     Args:
         path: PNG file to write.
-        feats_ND: Unit-norm float32.
-        labels_N: int64 pseudo labels, one colour each.
-        supports_SD: Unit-norm float32.
-        support_labels_S: int64 pseudo labels of the supports.
+        projection: One colour for each of its labels.
     """
-    both = np.concatenate([feats_ND, supports_SD])
-    perplexity = float(min(30, max(2, (len(both) - 1) // 3)))
-    flat = TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=0).fit_transform(both)
     figure = Figure(figsize=(7.0, 6.4), layout="constrained")
     axes = figure.subplots()
     # One colour per cluster, in the order of their labels; twenty differ well enough.
-    colours = {label: f"C{number % 10}" for number, label in enumerate(np.unique(labels_N))}
-    parts = (
-        (flat[: len(feats_ND)], labels_N, "o", "samples"),
-        (flat[len(feats_ND) :], support_labels_S, "x", "supports"),
-    )
-    for points, labels, marker, name in parts:
+    colours = {label: f"C{number % 10}" for number, label in enumerate(np.unique(projection.labels_N))}
+    parts = ((~projection.is_support_N, "o", "samples"), (projection.is_support_N, "x", "supports"))
+    for rows, marker, name in parts:
+        points, labels = projection.points_N2[rows], projection.labels_N[rows]
         axes.scatter(
             points[:, 0], points[:, 1], c=[colours[label] for label in labels], marker=marker, s=22, label=name
         )

@@ -20,7 +20,7 @@ from typing import Any
 from reid.files import write_json_atomic
 from train.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from train.errors import CheckpointError, TrainingError
-from train.osnet import OSNet
+from train.network import Network
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -77,7 +77,7 @@ class RunFolder:
         path = self.path / CHECKPOINT_FILE
         return read_checkpoint(path) if path.exists() else None
 
-    def save_checkpoint(self, network: OSNet, training: Mapping[str, Any]) -> None:
+    def save_checkpoint(self, network: Network, training: Mapping[str, Any]) -> None:
         """Replace the checkpoint, whole.
 
         Raises:
@@ -99,7 +99,7 @@ class RunFolder:
         """
         write_json_atomic(self.path / METRICS_FILE, {"summary": summarise(history), "epochs": list(history)})
 
-    def save_final(self, network: OSNet) -> None:
+    def save_final(self, network: Network) -> None:
         """Write the weights of the complete run."""
         save_checkpoint(self.final_path, network)
 

@@ -91,6 +91,23 @@ def balanced_batches(
     return batches
 
 
+def shuffled_batches(num_rows: int, *, num_batches: int, size: int, rng: np.random.Generator) -> list[IntArray]:
+    """Plan a number of batches in which every row appears equally often, up to one time.
+
+    Args:
+        num_rows: Rows to draw from.
+        num_batches: How many.
+        size: Rows in a batch; a row is in it twice only where a shuffled round of all rows ends within.
+        rng: Source of all randomness.
+
+    Returns:
+        Rows of each batch, int64 (size,).
+    """
+    wanted = num_batches * size
+    rounds = [rng.permutation(num_rows) for _ in range(-(-wanted // num_rows))]
+    return np.split(np.concatenate(rounds)[:wanted], num_batches)
+
+
 def _draw(rows: IntArray, camids_N: IntArray, num_crops: int, rng: np.random.Generator) -> IntArray:
     """K rows of one identity, from as many cameras as there are, repeated only when there are fewer than K."""
     dealt = rows[_camera_round_robin(camids_N[rows], rng)][:num_crops]

@@ -11,12 +11,13 @@ import numpy as np
 from reid.release import Release, Thresholds
 from reid.types import FloatArray, UInt8Array
 from train.adapted_release import AdaptedRun, calibrated_threshold, carried_threshold, describe
-from train.checkpoint import load_osnet
+from train.attributes import DescribedBy, add_attributes
+from train.checkpoint import load_network
 from train.crop_cache import CachedCrops
 from train.export import export_release
 from train.inherited_graphs import inherit_graphs
 from train.label_free_threshold import carry_threshold
-from train.osnet import OSNet
+from train.network import Network
 from train.parent_link import aligned_cosine, embed_twice, fit_to_parent
 from train.site import SiteCrops
 
@@ -42,7 +43,7 @@ class Evidence:
 def make_release(
     run: AdaptedRun,
     called: tuple[str, str],
-    network: OSNet,
+    network: Network,
     folder: Path,
     evidence: Evidence,
     figures: Mapping[str, float],
@@ -67,20 +68,29 @@ def make_release(
         thresholds = calibrated_threshold(network, evidence.test, data_name=run.data_name)
     description = describe(run, *called, thresholds, figures, aligned=cosine)
     release = export_release(network, folder, description, alignment=alignment, force=True)
+    release = _inherit_attributes(release, run.start.release, alignment)
     if run.start.release is None:
         return release
     crops = evidence.trained_on
     return inherit_graphs(release, run.start.release, np.array(crops[:: max(1, len(crops) // _RANGE_CROPS)]))
 
 
+def _inherit_attributes(release: Release, parent: Release | None, alignment: FloatArray | None) -> Release:
+    """Give a release its parent's head for attributes, led into the new space as old embeddings are."""
+    if parent is None or parent.attributes is None or alignment is None:
+        return release
+    origin = DescribedBy(how=f"those of {parent.ref.space}, moved by the alignment and not learned again", scores={})
+    return add_attributes(release, release.folder, parent.attributes.moved(alignment), origin, force=True)
+
+
 def _tie_to_parent(
-    run: AdaptedRun, network: OSNet, evidence: Evidence
+    run: AdaptedRun, network: Network, evidence: Evidence
 ) -> tuple[FloatArray | None, float | None, Thresholds]:
     """The map from the parent's space, how well it fits what was held out, and the threshold carried over."""
     thresholds = carried_threshold(run.start)
     if run.start.release is None:
         return None, None, thresholds
-    parent = load_osnet(run.start.checkpoint, run.settings.architecture)
+    parent = load_network(run.start.checkpoint, run.settings.architecture)
     alignment = fit_to_parent(embed_twice(parent, network, evidence.trained_on))
     held_out = evidence.held_out
     if held_out is None:

@@ -27,16 +27,17 @@ from torch.nn import functional
 
 from reid.settings import Settings
 from reid.types import IntArray, UInt8Array
+from train.architectures import build_network
 from train.augment import AugmentSettings, augment, resize_batch
-from train.checkpoint import Checkpoint, load_osnet
+from train.checkpoint import Checkpoint, load_network
 from train.crop_cache import CachedCrops
 from train.datasets.samples import camids_of, class_labels, pids_of
 from train.errors import CheckpointError
 from train.evaluator import Evaluate
 from train.learner import Learner, Precision
 from train.losses.triplet import batch_hard_triplet
+from train.network import Network
 from train.optimiser import OptimiserSettings, learning_rate
-from train.osnet import OSNet, build_osnet
 from train.run_folder import RunFolder
 from train.sampler import balanced_batches, pk_batches
 from train.start import read_start
@@ -149,7 +150,7 @@ class SupervisedTrainer:
         self._set_up(num_classes=int(self._labels.max()) + 1)
 
     @property
-    def network(self) -> OSNet:
+    def network(self) -> Network:
         """The network in training."""
         return self._learner.network
 
@@ -189,11 +190,11 @@ class SupervisedTrainer:
         if checkpoint is not None:
             self._restore(checkpoint)
 
-    def _initial_network(self, num_classes: int) -> OSNet:
+    def _initial_network(self, num_classes: int) -> Network:
         if not self._settings.init:
-            return build_osnet(self._settings.architecture, num_classes=num_classes)
+            return build_network(self._settings.architecture, num_classes=num_classes)
         checkpoint = read_start(Path(self._settings.init)).checkpoint
-        network = load_osnet(checkpoint, self._settings.architecture, keep_classifier=self._settings.keep_classifier)
+        network = load_network(checkpoint, self._settings.architecture, keep_classifier=self._settings.keep_classifier)
         if not self._settings.keep_classifier:
             network.reset_classifier(num_classes)
         elif network.classifier is None or network.classifier.out_features != num_classes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from train.osnet import OSNet
+from train.network import Network
 
 
 class WeightMean:
@@ -16,18 +16,18 @@ class WeightMean:
         decay: Share of the mean that stays at each step, in (0, 1).
     """
 
-    def __init__(self, network: OSNet, decay: float) -> None:
+    def __init__(self, network: Network, decay: float) -> None:
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._model = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
     @property
-    def network(self) -> OSNet:
+    def network(self) -> Network:
         """A network with the mean weights."""
         network: nn.Module = self._model.module
-        assert isinstance(network, OSNet)
+        assert isinstance(network, Network)
         return network
 
-    def update(self, network: OSNet) -> None:
+    def update(self, network: Network) -> None:
         """Take in the weights of one more step."""
         self._model.update_parameters(network)
 

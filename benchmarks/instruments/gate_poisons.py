@@ -37,6 +37,7 @@ from train.checkpoint import load_osnet
 from train.embed import embed_crops
 from train.export import ReleaseDescription, export_release
 from train.half_graph import half_graph
+from train.network import Network
 from train.osnet import OSNet
 from train.pseudo_labels import PseudoLabels
 from train.recipes.adaptation import cluster_contrast
@@ -75,7 +76,7 @@ class Workshop:
     num_aligned: int = 1500
     threshold: float = 0.6
 
-    def child(self, name: str, make: Callable[[], OSNet]) -> Path:
+    def child(self, name: str, make: Callable[[], Network]) -> Path:
         """Folder of a sealed child of the network that `make` makes, with a graph in half precision and aligned."""
         folder = self.folder / name
         if not folder.exists():
@@ -90,7 +91,7 @@ class Workshop:
             good: Folder of a good child, which some are made of.
             trainings: Which of those are made that take a training.
         """
-        makers: dict[str, Callable[[], OSNet]] = {
+        makers: dict[str, Callable[[], Network]] = {
             "random": lambda: _fresh(network_of(self.parent)),
             "channels": lambda: _exchanged(network_of(self.parent)),
             "worse": lambda: with_noise(network_of(self.parent), share=_NOISE),
@@ -109,10 +110,10 @@ class Workshop:
     def _embedded_by_parent(self) -> FloatArray:
         return self._embed(network_of(self.parent))
 
-    def _embed(self, network: OSNet) -> FloatArray:
+    def _embed(self, network: Network) -> FloatArray:
         return embed_crops(network, self.site.crops[: self.num_aligned], precision="fp32")
 
-    def _seal(self, network: OSNet, folder: Path, alignment: FloatArray) -> None:
+    def _seal(self, network: Network, folder: Path, alignment: FloatArray) -> None:
         description = ReleaseDescription(
             name=self.parent.manifest.name,
             version=folder.name,
@@ -140,7 +141,7 @@ class Workshop:
         write_release(folder, {**values, "version": name, "space": f"{release.ref.space}-{name}"})
         return folder
 
-    def _mistrained(self, mislabel: Mislabel) -> OSNet:
+    def _mistrained(self, mislabel: Mislabel) -> Network:
         num_labels = {"shuffled": _NUM_IDS, "cameras": len(np.unique(self.site.camids)), "collapsed": _NUM_LUMPS}
         settings = cluster_contrast()
         rate = settings.optimiser.peak_lr * (_FAST if mislabel == "collapsed" else 1.0)
@@ -167,7 +168,7 @@ class _Mislabelled(Adapter):
     mislabel: Mislabel = "shuffled"
 
     @property
-    def network(self) -> OSNet:
+    def network(self) -> Network:
         """As trained."""
         return copy.deepcopy(self._learner.kept)
 

@@ -83,7 +83,7 @@ def test_wrong_architecture_suggests_the_one_that_fits(architecture: str, tmp_pa
 
 def test_a_foreign_network_fits_nothing(tmp_path: Path) -> None:
     state = {"layer1.weight": torch.zeros(2, 2), "classifier.weight": torch.tensor(1.0)}
-    with pytest.raises(CheckpointError, match="fits no OSNet"):
+    with pytest.raises(CheckpointError, match="fits no network"):
         load_osnet(read_checkpoint(saved(state, tmp_path)), "osnet_x0_25")
 
 

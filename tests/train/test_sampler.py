@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reid.types import IntArray
 from train.errors import DatasetError
-from train.sampler import balanced_batches, pk_batches
+from train.sampler import balanced_batches, pk_batches, shuffled_batches
 
 NUM_IDS, NUM_CROPS = 4, 3
 
@@ -99,3 +99,10 @@ def test_balanced_batches_need_enough_identities() -> None:
             num_crops=1,
             rng=np.random.default_rng(1),
         )
+
+
+def test_shuffled_batches_show_every_row_equally_often_up_to_one_time() -> None:
+    batches = shuffled_batches(5, num_batches=4, size=3, rng=np.random.default_rng(1))
+    assert [len(rows) for rows in batches] == [3] * 4
+    assert sorted(np.concatenate(batches)[:5].tolist()) == list(range(5))
+    assert set(np.bincount(np.concatenate(batches)).tolist()) <= {2, 3}

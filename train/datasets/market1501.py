@@ -5,8 +5,10 @@
     500-251    the training part alone: of its 751 identities, sorted, the first 500 train and the last 251 are the
                test (query: of each identity and camera the first crop by name; gallery: the rest)
     all        the training part alone: all of it trains, nothing is left to test on
+    source-250 the first 250 of those 500 identities train, nothing is left to test on: a labelled source ...
+    target-250 ... for the other 250 as a site without labels; the test is that of 500-251
 
-Copies with the training part alone serve the last two.
+Copies with the training part alone serve all but the first.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from train.datasets.counts import Counts, SplitCounts, check_counts, check_split
 from train.datasets.pictures import read_pictures
-from train.datasets.samples import ReidSample, Split
+from train.datasets.samples import ReidSample, Split, labelled_pids
 from train.datasets.splits import split_all, split_by_identity
 from train.errors import DatasetError
 
@@ -84,3 +86,21 @@ def read_500_251(root: Path) -> Split:
 def read_all(root: Path) -> Split:
     """Train on the whole training part."""
     return split_all(read_training_part(root))
+
+
+def read_source_250(root: Path) -> Split:
+    """Train on the first half of the identities that 500-251 trains on."""
+    return split_all(_half_of_500(root, is_first=True))
+
+
+def read_target_250(root: Path) -> Split:
+    """Train on the second half of the identities that 500-251 trains on, and test on its test."""
+    return read_500_251(root)._replace(train=_half_of_500(root, is_first=False))
+
+
+def _half_of_500(root: Path, *, is_first: bool) -> tuple[ReidSample, ...]:
+    """Training samples of 500-251 whose identities are in the first or second half, sorted."""
+    train = read_500_251(root).train
+    pids = labelled_pids(train)
+    half = set(pids[: len(pids) // 2] if is_first else pids[len(pids) // 2 :])
+    return tuple(sample for sample in train if sample.pid in half)

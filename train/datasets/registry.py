@@ -18,6 +18,8 @@ DATASETS: dict[str, Mapping[str, Reader]] = {
         "500-251": market1501.read_500_251,
         "all": market1501.read_all,
         "official": market1501.read_official,
+        "source-250": market1501.read_source_250,
+        "target-250": market1501.read_target_250,
     },
     "msmt17": {"official": msmt17.read_msmt17},
     "cuhk03": {"new-labeled": cuhk03.read_labeled, "new-detected": cuhk03.read_detected},

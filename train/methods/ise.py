@@ -43,6 +43,8 @@ class IseConfig(Settings):
     """Divides similarities in the label-preserving loss."""
     direction_scale: float = Field(default=1.0, gt=0)
     """Further factor on the extension: 1 in the paper, 0.25 in the authors' released code."""
+    contrasts_supports: bool = True
+    """Contrast supports like samples (PLI); if not they serve the label-preserving loss alone, as in an ablation."""
     memory_from_supports: bool = False
     """Also move prototypes by the supports, as the authors' released code does."""
 
@@ -68,7 +70,10 @@ class Ise:
         )
         both, both_labels = torch.cat([batch.feats_BD, supports]), torch.cat([batch.labels_B, support_labels])
         self._extended = replace(batch, feats_BD=both, labels_B=both_labels)
-        contrast = cluster_contrast(both, self.protos_KD, both_labels, temperature=config.temperature)
+        contrasted = self._extended if config.contrasts_supports else batch
+        contrast = cluster_contrast(
+            contrasted.feats_BD, self.protos_KD, contrasted.labels_B, temperature=config.temperature
+        )
         preserving = label_preserving(
             batch.feats_BD,
             batch.labels_B,

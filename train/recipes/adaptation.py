@@ -22,6 +22,11 @@ def ise() -> AdaptSettings:
     return AdaptSettings(method=IseConfig())
 
 
+def ise_source() -> AdaptSettings:
+    """Return ISE with a labelled source, as much of it in each step as of the site."""
+    return AdaptSettings(method=IseConfig(), num_source_ids=16)
+
+
 def ise_released() -> AdaptSettings:
     """Return ISE with the factors of its authors' released code in place of the paper's."""
     return AdaptSettings(method=IseConfig(direction_scale=0.25, memory_from_supports=True))
