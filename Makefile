@@ -6,6 +6,8 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 MILVUS_VERSION := 2.3.5
 MILVUS := $(VENV)/milvus/bin/milvus-server
+AXE_VERSION := 4.14.1
+AXE := $(VENV)/axe/node_modules/axe-core/axe.min.js
 READY := $(VENV)/.ready
 SOURCES := edge server train simulation reid demo benchmarks tests
 
@@ -34,11 +36,21 @@ postgresql:  ## install PostgreSQL for its tests where apt-get and root are at h
 	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
 	|| echo "PostgreSQL is not installed (Debian: apt-get install postgresql): its tests will be skipped" >&2
 
-demo: $(READY)  ## a simulated site and one refresh of its network, six minutes; OUT=folder keeps the results, QUICK=1 leaves the refresh out
-	$(BIN)/python -m demo $(if $(OUT),--out $(OUT)) $(if $(QUICK),--no-refresh)
+$(AXE):
+	@command -v npm >/dev/null && npm install --silent --no-save --prefix $(VENV)/axe axe-core@$(AXE_VERSION) \
+	|| echo "axe-core $(AXE_VERSION) is not to be had (it needs npm): accessibility tests will be skipped" >&2
 
-test: $(READY) postgresql | $(MILVUS)  ## all tests that need no GPU
-	$(BIN)/python -m pytest -m 'not gpu'
+.PHONY: chromium
+chromium:  ## install Chromium for the tests of the console where apt-get and root are at hand; without it they are skipped
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+	|| echo "Chromium is not installed (Debian: apt-get install chromium): tests in a browser will be skipped" >&2
+
+demo: $(READY)  ## a simulated site and one refresh of its network, six minutes; OUT=folder keeps the results, QUICK=1 leaves the refresh out, KEEP=1 goes on for the console
+	$(BIN)/python -m demo $(if $(OUT),--out $(OUT)) $(if $(QUICK),--no-refresh) $(if $(KEEP),--keep)
+
+test: $(READY) postgresql chromium | $(MILVUS) $(AXE)  ## all tests that need no GPU
+	$(BIN)/python -m pytest -m 'not gpu' --durations=15
 
 check: lint types layers protos-check test  ## everything CI runs
 

@@ -72,6 +72,21 @@ class DemoPlan:
         return self.out / "server.port"
 
     @property
+    def console_file(self) -> Path:
+        """Where the server says where its console is; it is there before the port."""
+        return self.out / "console.url"
+
+    @property
+    def token_file(self) -> Path:
+        """The token with which to log in to the console."""
+        return self.out / "console.token"
+
+    @property
+    def operator(self) -> str:
+        """The demo's name, as the server knows it."""
+        return "demo"
+
+    @property
     def data(self) -> Path:
         """The server's data folder."""
         return self.out / "server"
@@ -127,7 +142,7 @@ class DemoPlan:
         enroll, data = _python("server", "enroll"), ("--data", str(self.data))
         return [
             [*_python("server", "init"), *data, "--host", "127.0.0.1"],
-            [*enroll, "operator", "demo", *data, "--out", str(self.credentials)],
+            [*enroll, "operator", self.operator, *data, "--out", str(self.credentials)],
             *(
                 [*enroll, "edge", f"edge-{camid}", *data, "--cameras", camid, "--out", str(self._bundle(camid))]
                 for camid in self.camids
@@ -142,6 +157,7 @@ class DemoPlan:
             *("--data", str(self.data), "--listen", "127.0.0.1:0"),
             *("--port-file", str(self.port_file), "--release", str(self.release)),
             *("--metrics", "127.0.0.1:0"),
+            *("--web", "127.0.0.1:0", "--web-url-file", str(self.console_file)),
         ]
 
     def edge_command(self, camid: str, address: str, *, starts_at_s: float) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from demo.summary import Summary, Transfer, in_words
 from demo.truth import IdentityScores, Span, score
 from demo.video import video_bytes
 from reid.credentials import read_credentials
+from reid.files import write_atomic
 from simulation.site import SimulatedSite
 
 _SERVER_START_S = 60.0
@@ -34,23 +35,36 @@ _SETTLE_S = 3.0
 """After a span: what was seen in it is on the server by then."""
 _EDGE_END_S = 20.0
 _READ_AHEAD = 5
+_PRIVATE = 0o600
 _ENCODED_S = 60.0
 """So much video of each camera is encoded."""
 
 
-def run_demo(plan: DemoPlan, console: Console) -> Summary:
+def run_demo(plan: DemoPlan, console: Console, linger: Callable[[Summary, Sequence[Child]], None] | None) -> Summary:
     """Run everything once.
 
     Args:
         plan: What to run.
         console: For the progress.
+        linger: Called at the end, with everything running again, and what runs; nothing does when it returns.
 
     Raises:
         DemoError: A process failed or took too long; all are stopped by then.
     """
+    with Children(plan.out) as children:
+        summary, server, address = _run(plan, console, children)
+        if linger is not None:
+            starts_at_s = time.time() + _EDGES_START_S
+            goes_on = replace(plan, has_refresh=True)  # its cameras do not end by themselves after a minute
+            linger(summary, [server, *_start_edges(goes_on, children, address, starts_at_s, again="-again")])
+    return summary
+
+
+def _run(plan: DemoPlan, console: Console, children: Children) -> tuple[Summary, Child, str]:
+    """Everything; gives the server too, which still runs, and its address."""
     began_s = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress, Children(plan.out) as children:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting the server")
         show = partial(_show, progress, task)
         plan.write_configs()
@@ -58,11 +72,10 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
         server = children.start("server", plan.server_command())
         address = _address(plan, server)
         starts_at_s = time.time() + _EDGES_START_S
-        edges = [
-            children.start(f"edge-{camid}", plan.edge_command(camid, address, starts_at_s=starts_at_s))
-            for camid in plan.camids
-        ]
+        edges = _start_edges(plan, children, address, starts_at_s)
         credentials = read_credentials(plan.credentials)
+        write_atomic(plan.token_file, f"{credentials.token}\n".encode(), mode=_PRIVATE)
+        console.print(Text(console_in_words(plan)), soft_wrap=True)
         with Records(address, credentials) as records:
             visit = _Visit(plan, records, [server, *edges], starts_at_s, show)
             before = visit.watch(0.0)
@@ -81,7 +94,7 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
         show("encoding frames as H.264")
         transfer = _transfer(plan, reports, stored=stored.num_observations)
         server.check()
-    return Summary(
+    summary = Summary(
         transfer=transfer,
         before=before,
         after=after,
@@ -92,6 +105,25 @@ def run_demo(plan: DemoPlan, console: Console) -> Summary:
         seed=plan.site.seed,
         release=f"{stored.release.name} {stored.release.version}",
     )
+    return summary, server, address
+
+
+def console_in_words(plan: DemoPlan) -> str:
+    """Where the console is, and how to log in."""
+    url = plan.console_file.read_text(encoding="utf-8").strip()
+    return (
+        f"console: {url}, name {plan.operator}, token in {plan.token_file}; "
+        f"its certificate is of the demo's own CA, {plan.data / 'security' / 'ca.crt'}"
+    )
+
+
+def _start_edges(
+    plan: DemoPlan, children: Children, address: str, starts_at_s: float, *, again: str = ""
+) -> list[Child]:
+    return [
+        children.start(f"edge-{camid}{again}", plan.edge_command(camid, address, starts_at_s=starts_at_s))
+        for camid in plan.camids
+    ]
 
 
 @dataclass(frozen=True)

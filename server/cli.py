@@ -14,6 +14,7 @@ import cv2
 import structlog
 import typer
 
+from reid.attributes import likely_attributes
 from reid.cli import new_app, print_json, run_app
 from reid.errors import ConfigError, ImageError
 from reid.files import write_atomic
@@ -73,6 +74,8 @@ def run(
         bool, typer.Option("--insecure", help="No TLS and no roles, for this machine only: to try things out.")
     ] = False,
     metrics: Annotated[str | None, typer.Option(help="IP:PORT for Prometheus; '' for none.")] = None,
+    web: Annotated[str | None, typer.Option(help="HOST:PORT of the console; default: none.")] = None,
+    web_url_file: Annotated[Path | None, typer.Option(help="Write the console's URL here once it is served.")] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once calls are taken.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
@@ -85,9 +88,10 @@ def run(
         "release": release,
         "insecure": insecure or None,
         "metrics": {"listen": metrics},
+        "web": {"listen": web},
     }
     settings = load_settings(ServerSettings, path=config, env_prefix=ENV_PREFIX, overrides=overrides)
-    asyncio.run(_run_until_signal(settings, load_release(settings.release), port_file))
+    asyncio.run(_run_until_signal(settings, load_release(settings.release), port_file, web_url_file))
 
 
 @app.command()
@@ -130,7 +134,8 @@ def search(
         print_json([asdict(match) for match in matches])
         return
     head = ["similarity", "match", "in camera", "person", "cameras", "tracklets", "views", "first seen", "last seen"]
-    print_table(head, map(_match_cells, matches))
+    is_described = any(match.attributes for match in matches)
+    print_table([*head, *(["attributes"] if is_described else [])], map(_match_cells, matches))
 
 
 @app.command()
@@ -191,7 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_app(app, arguments)
 
 
-async def _run_until_signal(settings: ServerSettings, release: Release, port_file: Path | None) -> None:
+async def _run_until_signal(
+    settings: ServerSettings, release: Release, port_file: Path | None, web_url_file: Path | None
+) -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -203,7 +210,11 @@ async def _run_until_signal(settings: ServerSettings, release: Release, port_fil
             write_atomic(port_file, f"{address.rpartition(':')[2]}\n".encode())
         logger.info(f"listening on {address}", release=str(release.ref), data=str(settings.data))
 
-    await serve(settings, release, stop=stop, on_listening=tell)
+    def tell_console(url: str) -> None:
+        if web_url_file is not None:
+            write_atomic(web_url_file, f"{url}\n".encode())
+
+    await serve(settings, release, stop=stop, on_listening=tell, on_console=tell_console)
 
 
 def _span(since: str, until: str) -> tuple[int, int] | None:
@@ -233,6 +244,7 @@ def _match_cells(match: PersonMatch) -> list[object]:
         "yes" if match.is_match else "no",
         match.camid,
         *_person_cells(match.person),
+        *([", ".join(likely_attributes(match.attributes))] if match.attributes else []),
     ]
 
 

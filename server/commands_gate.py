@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,16 +16,20 @@ from rich.table import Table
 from rich.text import Text
 
 from reid.cli import print_json
-from reid.errors import ConfigError
+from reid.embedder import OnnxEmbedder
+from reid.errors import ConfigError, OspreyError
 from reid.files import write_json_atomic
 from reid.logs import configure_logs
 from reid.release import load_release
 from reid.settings import load_settings, parse_settings
 from reid.snapshot import read_snapshot
+from server.adaptation.examples import make_examples
 from server.gate.judge import OnProgress, judge
 from server.gate.settings import GateSettings
 from server.gate.verdict import Check, Verdict
 from server.settings import ENV_PREFIX
+
+logger = structlog.get_logger(__name__)
 
 _ENV_PREFIX = f"{ENV_PREFIX}_GATE_"
 
@@ -36,6 +41,9 @@ def gate(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict here, as JSON.")] = None,
     bounds: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON with bounds to use, by the keys of the section 'gate'.")
+    ] = None,
+    examples: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what both find of some held-out crops here, as JSON.")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads for embedding; 0 for one per core.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -54,6 +62,8 @@ def gate(
         )
     if out is not None:
         write_json_atomic(out, verdict.to_json())
+    if examples is not None:
+        _write_examples(examples, snapshot=snapshot, releases=(parent, candidate), num_threads=threads)
     if as_json:
         print_json(verdict.to_json())
     else:
@@ -77,6 +87,16 @@ def print_verdict(verdict: Verdict) -> None:
 def add_gate_commands(app: typer.Typer) -> None:
     """Add these commands to `osprey-server`."""
     app.command()(gate)
+
+
+def _write_examples(path: Path, *, snapshot: Path, releases: tuple[Path, Path], num_threads: int) -> None:
+    """Write examples for people to look at; the verdict stands without them."""
+    try:
+        before, after = (OnnxEmbedder(load_release(folder), num_threads=num_threads) for folder in releases)
+        found = make_examples(read_snapshot(snapshot), before, after)
+        write_json_atomic(path, found.model_dump(mode="json"))
+    except (OspreyError, OSError) as error:
+        logger.warning("no examples are made", error=str(error))
 
 
 def _cells(check: Check) -> list[Text]:

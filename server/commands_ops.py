@@ -14,6 +14,7 @@ from rich.text import Text
 from reid.cli import new_app, print_json
 from reid.logs import configure_logs
 from reid.settings import load_settings
+from server.adaptation.source import check_source
 from server.doctor import Finding, examine
 from server.settings import ENV_PREFIX, ServerSettings, check_listen
 
@@ -51,6 +52,7 @@ def validate(
     """Say whether a config file, with the environment on top, is valid."""
     settings = load_settings(ServerSettings, path=file, env_prefix=ENV_PREFIX)
     check_listen(settings)
+    check_source(settings.adaptation.source)
     if as_json:
         print_json(settings.model_dump(mode="json"))
     else:

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from reid.cli import new_app, print_json
-from reid.errors import ConfigError
 from reid.files import write_atomic
 from server.access import CredentialsOption, ServerOption, open_client
 from server.api.identity_messages import EventSummary
@@ -20,6 +19,7 @@ from server.export import to_csv, to_mot, tracklet_to_json
 from server.identities import IdentityChange
 from server.moments import duration, moment
 from server.tables import print_table
+from server.timeline import read_tracklet, with_gaps
 from server.types import NO_PERSON, TrackletSummary
 
 PersonArgument = Annotated[int, typer.Argument(min=1, help="The person's number, as 'osprey-server persons' lists it.")]
@@ -71,7 +71,7 @@ def timeline(
     """Follow one person: every tracklet in order, with its camera and the time since the last one ended."""
     with open_client(server, credentials) as client:
         found = list(client.iter_tracklets(person_id=person))
-    rows = [{**tracklet_to_json(tracklet), "gap_us": gap_us} for tracklet, gap_us in _with_gaps(found)]
+    rows = [{**tracklet_to_json(tracklet), "gap_us": gap_us} for tracklet, gap_us in with_gaps(found)]
     if as_json:
         for row in rows:
             del row["sightings"]
@@ -123,7 +123,7 @@ def split(
 
     Your word holds: those tracklets never return to the rest by themselves. 'person undo' takes it back.
     """
-    names = [_read_tracklet(text) for text in tracklets]
+    names = [read_tracklet(text) for text in tracklets]
     with open_client(server, credentials) as client:
         _tell(client.split(person, names), "split off", as_json=as_json)
 
@@ -245,22 +245,6 @@ def _texts(
         yield out, to_csv(tracklets)
     else:
         yield out, json.dumps([tracklet_to_json(tracklet) for tracklet in tracklets]) + "\n"
-
-
-def _read_tracklet(text: str) -> tuple[str, str, int]:
-    camera, _, number = text.rpartition("/")
-    edge_id, _, camid = camera.partition("/")
-    if not edge_id or not camid or not number.isdecimal():
-        raise ConfigError(f"tracklet {text!r}: wanted EDGE/CAMERA/NUMBER, such as edge1/cam1/7")
-    return edge_id, camid, int(number)
-
-
-def _with_gaps(tracklets: Sequence[TrackletSummary]) -> Iterator[tuple[TrackletSummary, int | None]]:
-    """Each with the time since everything before it had ended; below 0 when two cameras saw the person at once."""
-    last_us: int | None = None
-    for tracklet in tracklets:
-        yield tracklet, None if last_us is None else tracklet.start_us - last_us
-        last_us = tracklet.end_us if last_us is None else max(last_us, tracklet.end_us)
 
 
 def _tell(change: IdentityChange, done: str, *, as_json: bool) -> None:

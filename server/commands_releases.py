@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from reid.cli import new_app, print_json
 from reid.release import load_release
 from server.access import CredentialsOption, ServerOption, open_client_of
-from server.gate.verdict import Verdict
 from server.moments import moment
 from server.release_client import ReleaseClient
+from server.releases.card import card_of, differences, gate_word
 from server.releases.registry import RegisteredRelease
 from server.releases.view import RolloutView
 from server.tables import print_table
@@ -48,7 +47,7 @@ def list_releases(
     with _open(server, credentials) as client:
         found = client.list_releases()
     if as_json:
-        print_json([_release_to_json(release) for release in found])
+        print_json([card_of(release) for release in found])
         return
     print_table(
         ["space", "version", "state", "served", "parent", "registered", "gate"],
@@ -60,7 +59,7 @@ def list_releases(
                 "yes" if release.is_served else "no",
                 release.manifest.parent or "-",
                 moment(release.registered_us),
-                _gate_word(release.verdict),
+                gate_word(release.verdict),
             )
             for release in found
         ],
@@ -75,7 +74,7 @@ def show(
     with _open(server, credentials) as client:
         release = client.get_release(space)
     if as_json:
-        print_json(_release_to_json(release))
+        print_json(card_of(release))
         return
     _print_release(release)
 
@@ -90,16 +89,11 @@ def diff(
 ) -> None:
     """Show in what two releases differ: manifests, thresholds, metrics, sizes, verdicts."""
     with _open(server, credentials) as client:
-        both = [dict(_flat(_release_to_json(client.get_release(space)))) for space in (one, other)]
-    rows = [
-        {"what": key, "one": both[0].get(key), "other": both[1].get(key)}
-        for key in dict.fromkeys([*both[0], *both[1]])
-        if both[0].get(key) != both[1].get(key)
-    ]
+        found = differences(client.get_release(one), client.get_release(other))
     if as_json:
-        print_json(rows)
+        print_json([difference._asdict() for difference in found])
         return
-    print_table(["", one, other], [(row["what"], _shown(row["one"]), _shown(row["other"])) for row in rows])
+    print_table(["", one, other], [(row.what, _shown(row.one), _shown(row.other)) for row in found])
 
 
 @release_app.command("import")
@@ -115,7 +109,7 @@ def import_release(
     with _open(server, credentials) as client:
         known = client.import_release(release, force=force)
     if as_json:
-        print_json(_release_to_json(known))
+        print_json(card_of(known))
     else:
         reason = f": {known.verdict.summary}" if known.verdict and known.verdict.failed else ""
         typer.echo(f"{known.ref.space}: {known.state}{reason}")
@@ -233,7 +227,7 @@ def _print_release(release: RegisteredRelease) -> None:
         "match threshold": f"{release.manifest.thresholds.match:.4f} ({release.manifest.thresholds.how})",
         **release.manifest.metrics,
         **release.manifest.provenance,
-        "gate": release.verdict.summary if release.verdict and release.verdict.checks else _gate_word(release.verdict),
+        "gate": release.verdict.summary if release.verdict and release.verdict.checks else gate_word(release.verdict),
     }
     print_table(["", ""], [(name, _shown(value)) for name, value in shown.items()])
     if release.verdict and release.verdict.checks:
@@ -244,36 +238,6 @@ def _print_release(release: RegisteredRelease) -> None:
                 for check in release.verdict.checks
             ],
         )
-
-
-def _gate_word(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "not asked"
-    if verdict.forced_by:
-        return f"forced by {verdict.forced_by}"
-    return "accepted" if verdict.is_accepted else "refused"
-
-
-def _release_to_json(release: RegisteredRelease) -> dict[str, Any]:
-    return {
-        **release.manifest.model_dump(mode="json"),
-        "state": release.state,
-        "is_served": release.is_served,
-        "registered_us": release.registered_us,
-        "num_bytes": release.num_bytes,
-        "verdict": release.verdict.to_json() if release.verdict else None,
-    }
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values under names such as `verdict.checks.golden_fp32.value`."""
-    for key, value in values.items():
-        if key == "checks":
-            value = {check["name"]: check for check in value}
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _shown(value: object) -> str:

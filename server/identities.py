@@ -5,6 +5,8 @@ every attempt is one entry of the audit log.
 
 - A merge says that all tracklets of these persons are one person, a split that these tracklets are not the others.
   Neither online matching nor consolidation undoes that; a later word of an operator does.
+- An answer to a doubtful pair says it of two tracklets alone: a merge or split where something moves, else an event of
+  kind "same" or "different".
 - Undoing a merge or split takes that word back and returns the tracklets. Undoing a consolidation is a word of its own:
   the next one must not do the same again.
 - Never two tracklets of one person in one camera at one moment: what would bring that about is refused.
@@ -25,6 +27,7 @@ from server.errors import ConflictError, NotFoundError
 from server.ingest import Ingest
 from server.matching.consolidation import Regrouping
 from server.matching.constraints import overlapping_pairs
+from server.matching.doubt import DoubtfulPair
 from server.moments import moment
 from server.storage.members import SqlMembers
 from server.storage.records import AuditEntry, LineageEvent, Link, Rearrangement, Records, Summaries
@@ -32,7 +35,8 @@ from server.types import Actor, Tracklet
 
 logger = structlog.get_logger(__name__)
 
-_UNDOABLE = ("merge", "split", "consolidation")
+UNDOABLE = ("merge", "split", "consolidation", "same", "different")
+"""Kinds of events that can be undone."""
 _LONGEST_NAME = 200
 
 
@@ -137,6 +141,39 @@ class Identities:
                     new_persons=[new_person],
                     confirmed_persons=[person_id, new_person],
                     links=[Link(one, other, "cannot") for one in sorted(chosen) for other in rest],
+                ),
+                members,
+            )
+
+    def judge(self, pair: DoubtfulPair, actor: Actor, *, is_same: bool) -> IdentityChange:
+        """Take an operator's word on a doubtful pair: a link between its faces, and what follows for the persons.
+
+        Raises:
+            NotFoundError: One of the persons does not exist any more.
+            ConflictError: A face is somebody else's now, or they were in one camera at one moment.
+        """
+        one, other, said = pair.one, pair.other, "same" if is_same else "different"
+        with self._audited("review", f"persons {one.person_id}, {other.person_id}: {said}", actor):
+            members = self._living([one.person_id, other.person_id])
+            owners = {tracklet.tracklet_key: tracklet.person_id for tracklet in members}
+            if (owners.get(one.face), owners.get(other.face)) != (one.person_id, other.person_id):
+                raise ConflictError("these tracklets were given to other persons since they were shown: ask anew")
+            is_split, is_merge = pair.is_together and not is_same, is_same and not pair.is_together
+            into = self._ingest.next_person_id() if is_split else one.person_id
+            leaving = owners if is_merge else other.tracklet_keys if is_split else ()
+            moves = {key: into for key in leaving if owners.get(key) == other.person_id}
+            _check_apart(members, owners | moves)
+            return self._commit(
+                Rearrangement(
+                    kind="merge" if is_merge else "split" if is_split else said,
+                    actor=actor.name,
+                    time_us=self._clock_us(),
+                    moves=moves,
+                    new_persons=[into] if is_split else [],
+                    confirmed_persons=sorted({into, one.person_id, *(() if is_merge else (other.person_id,))}),
+                    folded_persons={other.person_id: into} if is_merge else {},
+                    links=[Link(one.face, other.face, "must" if is_same else "cannot")],
+                    names=self._inherited_name(into, [other.person_id]) if is_merge else {},
                 ),
                 members,
             )
@@ -349,9 +386,9 @@ def _check_apart(members: Sequence[Tracklet], after: Mapping[int, int]) -> None:
 def _check_undoable(event: LineageEvent) -> None:
     if event.undone_by is not None:
         raise ConflictError(f"event {event.event_key} was undone already, by event {event.undone_by}")
-    if event.kind not in _UNDOABLE:
+    if event.kind not in UNDOABLE:
         raise ConflictError(
-            f"event {event.event_key} is of kind {event.kind!r}: {', '.join(_UNDOABLE)} can be undone; do the opposite"
+            f"event {event.event_key} is of kind {event.kind!r}: {', '.join(UNDOABLE)} can be undone; do the opposite"
         )
 
 

@@ -16,10 +16,11 @@ from typing import Protocol
 
 import numpy as np
 
-from reid.embedding import unpack
+from reid.attributes import Attribute
+from reid.embedding import normalise, unpack
 from reid.preprocess import decode_image, resize_crop
-from reid.types import FloatArray
-from server.errors import GalleryError
+from reid.types import FloatArray, UInt8Array
+from server.errors import GalleryError, NotFoundError
 from server.gallery.gallery import NO_HIT, Gallery
 from server.served import Served, Serving
 from server.spaces import Spaces
@@ -80,10 +81,41 @@ class PersonSearch:
             EmbeddingError: The network has no answer for it.
         """
         crop = resize_crop(decode_image(image, name="the probe image"))
+        return self._nearest(lambda now: self._embed(now, crop), top, scope, with_provisional)
+
+    def by_examples(
+        self,
+        crop: UInt8Array | None,
+        person_ids: Sequence[int],
+        *,
+        top: int,
+        scope: Scope = EVERYTHING,
+        with_provisional: bool = False,
+    ) -> list[_Found]:
+        """Persons most like a crop and some persons, which are said to show one and the same.
+
+        Args:
+            crop: uint8 (256, 128, 3) BGR; None to go by the persons alone.
+            person_ids: Each counts as much as the crop; one without views does not count.
+            top: Most persons wanted.
+            scope: Only views in it count; the examples may lie elsewhere.
+            with_provisional: Provisional persons count too.
+
+        Raises:
+            NotFoundError: There is no crop, and none of the persons has views.
+            EmbeddingError: The network has no answer for it.
+        """
 
         def embedded(now: Serving) -> FloatArray:
-            with self._embedder_lock:
-                return np.asarray(now.embedder.embed(crop[np.newaxis])[0])
+            examples = [] if crop is None else [self._embed(now, crop)]
+            if person_ids:
+                examples += self._looks(now, person_ids)
+            if not examples:
+                raise NotFoundError(
+                    f"persons {', '.join(map(str, person_ids))}: none has views to go by, they have aged out or there "
+                    "is no such person. Search by a photo"
+                )
+            return _direction(np.stack(examples))
 
         return self._nearest(embedded, top, scope, with_provisional)
 
@@ -96,6 +128,30 @@ class PersonSearch:
             EmbeddingError: Wrong number of bytes, not finite, or not of unit norm.
         """
         return self._nearest(lambda now: unpack(content, dim=now.embedder.dim), top, scope, with_provisional)
+
+    def attributes_of(self, person_ids: Sequence[int]) -> dict[int, tuple[Attribute, ...]]:
+        """What persons look like, from all their best views: likeliest first.
+
+        Nobody is in it unless the served release has a head for attributes.
+        """
+        now = self._served.now
+        head = now.release.attributes
+        if head is None or not person_ids:
+            return {}
+        views = self._read_views(person_ids, EVERYTHING, spaces=now.spaces)
+        seen = np.unique(views.person_ids).tolist()
+        return {person_id: head.of_person(views.embeddings[views.person_ids == person_id]) for person_id in seen}
+
+    def _embed(self, now: Serving, crop: UInt8Array) -> FloatArray:
+        with self._embedder_lock:
+            return np.asarray(now.embedder.embed(crop[np.newaxis])[0])
+
+    def _looks(self, now: Serving, person_ids: Sequence[int]) -> list[FloatArray]:
+        """The mean view of each person that has views, unit norm."""
+        views = self._read_views(person_ids, EVERYTHING, spaces=now.spaces)
+        return [
+            _direction(views.embeddings[views.person_ids == person_id]) for person_id in np.unique(views.person_ids)
+        ]
 
     def _nearest(
         self, embedded: Callable[[Serving], FloatArray], top: int, scope: Scope, with_provisional: bool
@@ -136,6 +192,12 @@ class PersonSearch:
                 ref = PrototypeRef(int(views.person_ids[row]), int(views.camera_keys[row]))
                 best[ref.person_id] = ref, float(similarities[row])
         return best
+
+
+def _direction(feats_ND: FloatArray) -> FloatArray:
+    """The mean of some embeddings, (D,) float32, unit norm."""
+    direction: FloatArray = normalise(feats_ND.mean(axis=0, keepdims=True))[0]
+    return direction
 
 
 def _candidates(gallery: Gallery, embedding: FloatArray, num_persons: int, scope: Scope) -> Iterator[dict[int, _Found]]:

@@ -20,6 +20,7 @@ from server.releases.rollout import RolloutSettings
 from server.releases.signing import SigningSettings
 from server.retention import RetentionSettings
 from server.storage.database import StorageSettings
+from server.web.settings import WebSettings
 from server.writer import WriterSettings
 
 ENV_PREFIX = "OSPREY_SERVER"
@@ -81,6 +82,8 @@ class ServerSettings(Settings):
     """Batching of commits."""
     metrics: MetricsSettings = MetricsSettings()
     """Where Prometheus reads the metrics."""
+    web: WebSettings = WebSettings()
+    """Where and how the console is served."""
     gallery: GallerySettings = GallerySettings()
     """Where prototypes are searched."""
     matching: MatchingSettings = MatchingSettings()

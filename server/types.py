@@ -71,6 +71,15 @@ class CameraSpan(NamedTuple):
     end_us: int
 
 
+class Stay(NamedTuple):
+    """Who was in view of which camera, and when: a tracklet in short; microseconds since the Unix epoch."""
+
+    person_id: int
+    camera_key: int
+    start_us: int
+    end_us: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Where and when to search. Whatever lies in one of the cameras and shares a moment with the span is in it.

@@ -3,9 +3,10 @@
 wanted.json    the crops it asked for
 snapshot/      its data set (`reid.snapshot`); removed with the rest of the crops when the run has ended
 trained_on     sha256 of the crops that the training began with
-run/           what the training writes: progress.json, metrics.json, release/
+run/           what the training writes: progress.json, metrics.json, projection.json, release/
 bounds.json    what the gate asks for
 verdict.json   what it says
+examples.json  what parent and candidate find of some held-out crops (`server.adaptation.examples`)
 jobs/          a folder for each process that was started (`server.adaptation.job`)
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from reid.files import sha256_of, write_atomic
 from reid.snapshot import CROPS_FILE, SNAPSHOT_FILE
@@ -41,6 +42,15 @@ class RunProgress:
     epochs: tuple[tuple[int, Mapping[str, float]], ...]
 
 
+class ProjectedPoint(NamedTuple):
+    """A training sample, or a support made from one, laid out in a plane."""
+
+    x: float
+    y: float
+    cluster: int
+    is_support: bool
+
+
 class AdaptationFolder:
     """Names what lies where.
 
@@ -56,6 +66,7 @@ class AdaptationFolder:
         self.release = self.run / "release"
         self.bounds = path / "bounds.json"
         self.verdict = path / "verdict.json"
+        self.examples = path / "examples.json"
 
     @property
     def has_snapshot(self) -> bool:
@@ -90,6 +101,12 @@ class AdaptationFolder:
         num_epochs, num_steps = max(1, int(live["num_epochs"])), max(1, int(live["num_steps"]))
         done = int(live["epoch"]) - 1 + int(live["step"]) / num_steps
         return RunProgress(min(1.0, max(0.0, done / num_epochs)), epochs)
+
+    def projection(self) -> tuple[ProjectedPoint, ...]:
+        """Points of its clusters in a plane; none before the training has ended, or where the method draws none."""
+        content = _read(self.run / "projection.json")
+        points = content.get("points", []) if isinstance(content, dict) else []
+        return tuple(ProjectedPoint(float(x), float(y), int(cluster), bool(kind)) for x, y, cluster, kind in points)
 
     def tidy(self) -> None:
         """Remove crops and weights; figures, verdict and logs stay."""

@@ -89,6 +89,7 @@ class Gating:
             "--snapshot": folder.snapshot,
             "--out": job / _VERDICT_FILE,
             "--bounds": folder.bounds,
+            "--examples": folder.examples,
             "--threads": self._num_threads,
         }
         return [*self._gate, *(str(word) for pair in words.items() for word in pair)]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from reid.settings import Settings
-from server.adaptation.command import check_command
+from server.adaptation.command import check_command, has_place
 from server.adaptation.hours import DaySpan, read_spans
+from server.adaptation.source import SourceSettings
 
 DEFAULT_COMMAND = (
     "{python} -m train adapt --data snapshot --data-root {snapshot} --init {init} --method {method} "
-    "--epochs {epochs} --version {version} --out {out} --cache {out}/cache {resume}"
+    "--epochs {epochs} --version {version} --out {out} --cache {out}/cache {source} {resume}"
 )
 
 
@@ -111,9 +112,11 @@ class AdaptationSettings(Settings):
     """How long to wait for edges that are not connected; then what came is used."""
     command: str = DEFAULT_COMMAND
     """Makes a release of a snapshot: words as a shell reads them, with {python}, {snapshot}, {init}, {out}, {version},
-    {epochs}, {method} and {resume} filled in. No shell runs it."""
+    {epochs}, {method}, {source} and {resume} filled in. No shell runs it."""
     method: str = "refresh"
-    """Recipe of `osprey-train adapt`."""
+    """Recipe of `osprey-train adapt`, where there is no source."""
+    source: SourceSettings = SourceSettings()
+    """A labelled data set to learn from as well."""
     epochs: int = Field(default=8, ge=1)
     """Epochs of the training."""
     job: JobSettings = JobSettings()
@@ -128,3 +131,14 @@ class AdaptationSettings(Settings):
     def _check_command(cls, command: str) -> str:
         check_command(command)
         return command
+
+    @model_validator(mode="after")
+    def _check_source_is_passed_on(self) -> AdaptationSettings:
+        if self.source.is_given and not has_place(self.command, "source"):
+            raise ValueError("command lacks {source}, so that the training would know nothing of the source")
+        return self
+
+    @property
+    def recipe(self) -> str:
+        """What trains: the source's method if there is one."""
+        return self.source.method if self.source.is_given else self.method

@@ -63,14 +63,15 @@ class Training:
 
     def _command(self, folder: AdaptationFolder, parent: Release) -> Sequence[str]:
         manifest = parent.manifest
-        values = {
+        values: dict[str, str | int | Sequence[str]] = {
             "python": sys.executable,
-            "snapshot": folder.snapshot,
-            "init": parent.folder.resolve(),
-            "out": folder.run,
+            "snapshot": str(folder.snapshot),
+            "init": str(parent.folder.resolve()),
+            "out": str(folder.run),
             "version": next_version(manifest.version, self._versions(manifest.name)),
             "epochs": self._settings.epochs,
-            "method": self._settings.method,
+            "method": self._settings.recipe,
+            "source": self._settings.source.words,
             "resume": "--resume" if folder.can_resume() else "",
         }
         return fill(self._settings.command, values)

@@ -39,12 +39,12 @@ from server.api.crops import CropServicer
 from server.api.door import EdgeStreams
 from server.api.fleet import FleetServicer
 from server.api.releases import ReleaseServicer
-from server.api.site import Site, now_us
 from server.crops.exchange import CropExchange
 from server.crops.source import SiteCrops
 from server.crops.store import CropStore
 from server.errors import StoppingError
 from server.loop_metrics import LoopMetrics
+from server.loop_parts import LoopParts
 from server.releases.fleet import FleetBook
 from server.releases.inbox import ReleaseInbox, judge_by_snapshot
 from server.releases.ledger import RolloutLedger
@@ -52,6 +52,7 @@ from server.releases.renewal import keep_signed
 from server.releases.repository import ReleaseRepository
 from server.releases.roller import Roller
 from server.settings import ServerSettings
+from server.site import Site, now_us
 
 ADAPTATION_FOLDER = "adaptation"
 CROPS_FOLDER = "crops"
@@ -65,16 +66,14 @@ class ClosedLoop:
     """The parts of the loop that the server starts and stops.
 
     Attributes:
-        loop: Adaptation runs.
-        roller: Roll-outs.
+        parts: What it consists of.
         crops: Streams on which edges answer for crops.
         fleet: Streams on which they attend.
         metrics: For the page of Prometheus.
         tasks: Everything that runs as long as the server; each is to be awaited once.
     """
 
-    loop: AdaptationLoop
-    roller: Roller
+    parts: LoopParts
     crops: CropServicer
     fleet: FleetServicer
     metrics: LoopMetrics
@@ -101,46 +100,68 @@ def close_loop(settings: ServerSettings, site: Site, server: grpc.aio.Server) ->
         OSError: The data folder cannot be written.
     """
     data = settings.data.resolve()
-    crops, exchange, store = _crops(settings, site, data)
     repository = ReleaseRepository(data, settings.signing, check_owner=site.lease.renew)
     repository.make()
-    fleet_book = FleetBook(settings.rollout, clock_us=now_us)
+    parts = _parts(settings, site, data, repository)
+    crops, fleet = _add_services(settings, site, parts, repository, server)
+    return ClosedLoop(
+        parts=parts,
+        crops=crops,
+        fleet=fleet,
+        metrics=LoopMetrics(
+            latest_run=parts.runs.latest,
+            view=lambda run: view_of(run, parts.run_folder(run.run_key)),
+            verdicts=lambda: [known.verdict for known in site.registry.list() if known.verdict is not None],
+            latest_rollout=lambda: parts.roller.latest,
+            crop_lies=lambda: dict(parts.exchange.lies.counts),
+        ),
+        tasks=(parts.loop.run, parts.roller.run, partial(keep_signed, repository, every_s=settings.signing.check_s)),
+    )
+
+
+def _parts(settings: ServerSettings, site: Site, data: Path, repository: ReleaseRepository) -> LoopParts:
+    crops, exchange, store = _crops(settings, site, data)
+    book = FleetBook(settings.rollout, clock_us=now_us)
     ledger = RolloutLedger(site.engine, lease=site.lease)
-    roller = _roller(settings, site, data, store=store, repository=repository, ledger=ledger, book=fleet_book)
+    roller = _roller(settings, site, data, store=store, repository=repository, ledger=ledger, book=book)
     runs = RunBook(site.engine, lease=site.lease)
-    loop = _loop(settings, site, data, runs, crops, SiteRollouts(roller, ledger, SYSTEM))
-    folder = partial(_run_folder, data)
-    crop_servicer = CropServicer(exchange, hello_timeout_s=settings.streams.hello_timeout_s)
-    fleet_servicer = FleetServicer(
-        fleet_book,
+    return LoopParts(
+        loop=_loop(settings, site, data, runs, crops, SiteRollouts(roller, ledger, SYSTEM)),
+        runs=runs,
+        run_folder=partial(_run_folder, data),
+        roller=roller,
+        ledger=ledger,
+        book=book,
+        inbox=ReleaseInbox(
+            site.registry,
+            partial(judge_by_snapshot, registry=site.registry, runs=data / ADAPTATION_FOLDER, bounds=settings.gate),
+        ),
+        crops=crops,
+        exchange=exchange,
+        store=store,
+    )
+
+
+def _add_services(
+    settings: ServerSettings, site: Site, parts: LoopParts, repository: ReleaseRepository, server: grpc.aio.Server
+) -> tuple[CropServicer, FleetServicer]:
+    """Add all services; gives those that hold streams of edges."""
+    crops = CropServicer(parts.exchange, hello_timeout_s=settings.streams.hello_timeout_s)
+    fleet = FleetServicer(
+        parts.book,
         repository,
-        directive_for=roller.directive_for,
+        directive_for=parts.roller.directive_for,
         ref_of=lambda space: site.registry.get(space).ref,
     )
-    inbox = ReleaseInbox(
-        site.registry,
-        partial(judge_by_snapshot, registry=site.registry, runs=data / ADAPTATION_FOLDER, bounds=settings.gate),
+    adaptations = AdaptationServicer(parts.loop, parts.runs, parts.run_folder)
+    releases = ReleaseServicer(
+        site.registry, parts.inbox, parts.roller, parts.ledger, parts.book, site.records.append_audit
     )
-    crops_pb2_grpc.add_CropServiceServicer_to_server(crop_servicer, server)
-    fleet_pb2_grpc.add_FleetServiceServicer_to_server(fleet_servicer, server)
-    adaptation_pb2_grpc.add_AdaptationServiceServicer_to_server(AdaptationServicer(loop, runs, folder), server)
-    releases_pb2_grpc.add_ReleaseServiceServicer_to_server(
-        ReleaseServicer(site.registry, inbox, roller, ledger, fleet_book, site.records.append_audit), server
-    )
-    return ClosedLoop(
-        loop=loop,
-        roller=roller,
-        crops=crop_servicer,
-        fleet=fleet_servicer,
-        metrics=LoopMetrics(
-            latest_run=runs.latest,
-            view=lambda run: view_of(run, folder(run.run_key)),
-            verdicts=lambda: [known.verdict for known in site.registry.list() if known.verdict is not None],
-            latest_rollout=lambda: roller.latest,
-            crop_lies=lambda: dict(exchange.lies.counts),
-        ),
-        tasks=(loop.run, roller.run, partial(keep_signed, repository, every_s=settings.signing.check_s)),
-    )
+    crops_pb2_grpc.add_CropServiceServicer_to_server(crops, server)
+    fleet_pb2_grpc.add_FleetServiceServicer_to_server(fleet, server)
+    adaptation_pb2_grpc.add_AdaptationServiceServicer_to_server(adaptations, server)
+    releases_pb2_grpc.add_ReleaseServiceServicer_to_server(releases, server)
+    return crops, fleet
 
 
 def _crops(settings: ServerSettings, site: Site, data: Path) -> tuple[SiteCrops, CropExchange, CropStore]:

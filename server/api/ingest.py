@@ -206,8 +206,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._streams[edge_id].end(error)
 
     def connected_camids(self) -> dict[str, tuple[str, ...]]:
-        """The edges with an open stream, and the cameras they announced."""
-        return {edge_id: stream.session.camids for edge_id, stream in self._streams.items()}
+        """The edges with an open stream, and the cameras they announced; any thread may ask."""
+        return {edge_id: stream.session.camids for edge_id, stream in list(self._streams.items())}
 
     def stop(self) -> None:
         """End all streams after their submitted batches are answered, and take no new ones."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protos import common_pb2, search_pb2
+from reid.attributes import Attribute
 from reid.types import ReleaseRef
 from reid.wire import box_from_proto, box_to_proto, release_from_proto, release_to_proto
 from server.types import Camera, EdgeSummary, PersonSummary, Sighting, Totals, TrackletSummary
@@ -19,12 +20,14 @@ class PersonMatch:
         similarity: Cosine of the nearest prototype.
         camid: Camera of that prototype.
         is_match: At or above the release's threshold.
+        attributes: What the person looks like, likeliest first; empty unless the served release has a head for it.
     """
 
     person: PersonSummary
     similarity: float
     camid: str
     is_match: bool
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ def match_to_proto(match: PersonMatch) -> search_pb2.PersonMatch:
         similarity=match.similarity,
         camid=match.camid,
         is_match=match.is_match,
+        attributes=[search_pb2.Attribute(name=found.name, probability=found.probability) for found in match.attributes],
     )
 
 
@@ -84,6 +88,7 @@ def match_from_proto(message: search_pb2.PersonMatch) -> PersonMatch:
         similarity=message.similarity,
         camid=message.camid,
         is_match=message.is_match,
+        attributes=tuple(Attribute(found.name, found.probability) for found in message.attributes),
     )
 
 

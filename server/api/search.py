@@ -16,7 +16,6 @@ import grpc
 
 from protos import search_pb2, search_pb2_grpc
 from reid.types import PROTOCOL_VERSION
-from server.api.audit_trail import AuditTrail
 from server.api.errors import answering
 from server.api.messages import (
     PersonMatch,
@@ -26,6 +25,7 @@ from server.api.messages import (
     status_to_proto,
     tracklet_to_proto,
 )
+from server.audit_trail import AuditTrail
 from server.errors import ProtocolError
 from server.ingest import Ingest
 from server.moments import moment
@@ -164,12 +164,14 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         threshold = self._served.now.threshold
         people = self._summaries.get_persons([ref.person_id for ref, _ in found])
         camids = self._summaries.get_camids([ref.camera_key for ref, _ in found])
+        attributes = self._search.attributes_of([ref.person_id for ref, _ in found])
         return [
             PersonMatch(
                 person=people[ref.person_id],
                 similarity=similarity,
                 camid=camids[ref.camera_key],
                 is_match=similarity >= threshold,
+                attributes=attributes.get(ref.person_id, ()),
             )
             for ref, similarity in found
             if ref.person_id in people  # folded since the gallery was searched

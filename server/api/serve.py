@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import structlog
@@ -12,19 +12,20 @@ import structlog
 from protos import identity_pb2, identity_pb2_grpc, ingest_pb2, ingest_pb2_grpc, search_pb2, search_pb2_grpc
 from reid.exposition import exposed
 from reid.release import Release
-from server.api.audit_trail import AuditTrail
 from server.api.closed_loop import SERVICES, ClosedLoop, close_loop
+from server.api.console import serving_console
 from server.api.door import PlainDoor, TlsDoor, open_door
 from server.api.health import HealthReporter
 from server.api.identity import IdentityServicer
 from server.api.ingest import IngestServicer
 from server.api.search import SearchServicer
-from server.api.site import Site, now_us, open_site
+from server.audit_trail import AuditTrail
 from server.consolidator import Consolidator
 from server.identities import Identities
 from server.metrics import ServerCollector
 from server.retention import Retention
 from server.settings import ServerSettings, check_listen
+from server.site import Site, now_us, open_site
 from server.writer import Writer
 
 logger = structlog.get_logger(__name__)
@@ -34,7 +35,12 @@ _EDGE_PING_S = 10.0
 
 
 async def serve(
-    settings: ServerSettings, release: Release, *, stop: asyncio.Event, on_listening: Callable[[str], None]
+    settings: ServerSettings,
+    release: Release,
+    *,
+    stop: asyncio.Event,
+    on_listening: Callable[[str], None],
+    on_console: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until `stop` is set; then answer what was submitted, and close.
 
@@ -43,9 +49,10 @@ async def serve(
         release: Verified release.
         stop: Ends the server.
         on_listening: Told the address, HOST:PORT with the real port, once calls are taken.
+        on_console: Told the URL of the console before that; empty if there is none.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        ConfigError: An address cannot be listened on.
         SecurityError: The site has no certificates, or they cannot be read.
         StorageError: The records cannot be opened, or another server took them over.
         ReleaseError: The release cannot be run.
@@ -76,8 +83,8 @@ async def serve(
         adapting = [asyncio.create_task(task()) for task in loop.tasks]
         try:
             await server.start()
-            with exposed(_collector(site, writer, streams, loop), settings.metrics) as metrics_url:
-                logger.info("metrics", url=metrics_url or "off")
+            async with _pages(settings, site, identities, consolidator, loop, streams) as console_url:
+                on_console(console_url)
                 on_listening(f"{address.rpartition(':')[0]}:{port}")
                 await _first_of(_first_of(stop.wait(), keeping), writing)
         finally:
@@ -93,6 +100,25 @@ async def serve(
         with contextlib.suppress(asyncio.CancelledError):
             await keeping  # ends by itself only with LeaseLostError
     logger.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _pages(
+    settings: ServerSettings,
+    site: Site,
+    identities: Identities,
+    consolidator: Consolidator,
+    loop: ClosedLoop,
+    streams: IngestServicer,
+) -> AsyncIterator[str]:
+    """Metrics and console; gives the URL of the latter."""
+    with exposed(_collector(site, site.writer, streams, loop), settings.metrics) as metrics_url:
+        logger.info("metrics", url=metrics_url or "off")
+        async with serving_console(
+            settings, site, identities=identities, consolidator=consolidator, loop=loop, streams=streams
+        ) as console_url:
+            logger.info("console", url=console_url or "off")
+            yield console_url
 
 
 def _consolidator(settings: ServerSettings, site: Site, writer: Writer, identities: Identities) -> Consolidator:

@@ -28,6 +28,14 @@ class Allowance(NamedTuple):
     max_bytes: int
 
 
+class EdgeDay(NamedTuple):
+    """What an edge sent on one UTC day."""
+
+    edge_id: str
+    num_crops: int
+    num_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeTraffic:
     """What an edge sent.
@@ -78,6 +86,19 @@ def read_traffic(engine: Engine, edge_id: str, *, day: int) -> EdgeTraffic:
         spent_bytes = connection.scalar(today) or 0
         num_crops, num_bytes = connection.execute(ever).one()
     return EdgeTraffic(int(spent_bytes), float(num_bytes) / int(num_crops) if num_crops else _GUESSED_CROP_BYTES)
+
+
+@explained
+def read_day(engine: Engine, *, day: int) -> list[EdgeDay]:
+    """What all edges sent on a day, by edge_id; nothing of those that sent nothing.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    columns = crop_traffic.c
+    query = select(columns.edge_id, columns.num_crops, columns.num_bytes).where(columns.day == day)
+    with engine.connect() as connection:
+        return [EdgeDay(*row) for row in connection.execute(query.order_by(columns.edge_id))]
 
 
 def charge(connection: Connection, edge_id: str, *, day: int, num_crops: int, num_bytes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from sqlalchemy import Connection, Engine, select
@@ -40,7 +41,7 @@ def read_candidates(engine: Engine, spaces: Spaces, *, since_us: int, most: int)
     )
     with engine.connect() as connection:
         found = brought(connection, connection.execute(query).all(), spaces)
-        views = _views(connection, [tracklet.tracklet_key for tracklet in found])
+        views = read_crop_views(connection, [tracklet.tracklet_key for tracklet in found])
     candidates = (_candidate(tracklet, views.get(tracklet.tracklet_key, [])) for tracklet in found)
     return [candidate for candidate in candidates if candidate.observations and np.any(candidate.embedding)]
 
@@ -49,7 +50,7 @@ def _candidate(tracklet: Tracklet, views: list[CropView]) -> Candidate:
     return Candidate(tracklet.tracklet_key, tracklet.camera_key, mean_embedding(tracklet), tuple(views))
 
 
-def _views(connection: Connection, tracklet_keys: list[int]) -> dict[int, list[CropView]]:
+def read_crop_views(connection: Connection, tracklet_keys: Sequence[int]) -> dict[int, list[CropView]]:
     """Observations of tracklets that can still have crops, in order of their numbers."""
     newest = {
         row.edge_id: row.spool_key

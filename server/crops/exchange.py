@@ -4,6 +4,8 @@ Each edge is asked for a few crops at a time, within its day's budget; when that
 next day. What is here is not asked for again, so that a collection goes on after a restart of the server or an edge. An
 edge that does not answer, or answers with lies, is given up after some attempts; the others go on.
 
+An edge has one request at a time, which keeps it within its budget whoever asks.
+
 Beside this, every edge that is there is told which crops of erased persons it must delete (`forgetting.py`).
 """
 
@@ -115,6 +117,7 @@ class CropExchange:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Condition()
         self._collecting = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._is_stopping = False
 
     def connected_edges(self) -> list[str]:
@@ -182,22 +185,36 @@ class CropExchange:
             StorageError: What came cannot be kept.
         """
         async with self._collecting:
-            known = await asyncio.to_thread(self._store.known, [crop.name for crop in wanted])
-            tally = _Tally(wanted, known, on_answer)
-            until_s = asyncio.get_running_loop().time() + deadline_s
-            by_edge = self._by_edge(tally.left)
-            tally.miss(by_edge.pop("", ()), "unknown")
-            tasks = [
-                asyncio.create_task(self._ask_edge(_Asking(edge_id, crops, until_s), tally))
-                for edge_id, crops in by_edge.items()
-            ]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            return tally.report()
+            return await self.fetch(wanted, deadline_s=deadline_s, on_answer=on_answer)
+
+    async def fetch(
+        self,
+        wanted: Sequence[WantedCrop],
+        *,
+        deadline_s: float,
+        on_answer: Callable[[CollectReport], None] = lambda _: None,
+    ) -> CollectReport:
+        """Get a few crops that somebody waits for: as `collect`, but beside a collection, between its requests.
+
+        Raises:
+            StorageError: What came cannot be kept.
+        """
+        known = await asyncio.to_thread(self._store.known, [crop.name for crop in wanted])
+        tally = _Tally(wanted, known, on_answer)
+        until_s = asyncio.get_running_loop().time() + deadline_s
+        by_edge = self._by_edge(tally.left)
+        tally.miss(by_edge.pop("", ()), "unknown")
+        tasks = [
+            asyncio.create_task(self._ask_edge(_Asking(edge_id, crops, until_s), tally))
+            for edge_id, crops in by_edge.items()
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return tally.report()
 
     def _by_edge(self, wanted: Iterable[WantedCrop]) -> dict[str, deque[WantedCrop]]:
         """Crops by the edge that may have them; empty for those of spools that nobody knows."""
@@ -216,16 +233,22 @@ class CropExchange:
                 tally.miss(asking.drain(), "offline")
                 return
             self._leave_out_other_spools(asking, line, tally)
-            allowance = await self._allowance(asking)
             if not asking.crops:
                 return
-            if allowance.num_crops == 0:
-                if not await self._next_day(asking):
-                    tally.miss(asking.drain(), "over_budget")
-                continue
-            await self._ask_once(asking, line, allowance, tally)
+            if not await self._take_turn(asking, line, tally) and not await self._next_day(asking):
+                tally.miss(asking.drain(), "over_budget")
             if asking.num_failures >= _MOST_ATTEMPTS:
                 tally.miss(asking.drain(), "unanswered")
+
+    async def _take_turn(self, asking: _Asking, line: EdgeLine, tally: _Tally) -> bool:
+        """Ask once, when nobody else asks this edge; False if it may send no more today."""
+        async with self._turns[asking.edge_id]:
+            if line.is_ended:
+                return True
+            allowance = await self._allowance(asking)
+            if allowance.num_crops:
+                await self._ask_once(asking, line, allowance, tally)
+        return allowance.num_crops > 0
 
     async def _ask_once(self, asking: _Asking, line: EdgeLine, allowance: Allowance, tally: _Tally) -> None:
         crops = {crop.seq: crop for crop in asking.take(allowance.num_crops)}

@@ -12,6 +12,17 @@ Strategy = Literal["boundary", "diverse", "random"]
 """Which tracklets teach most: those between two clusters, those that are unlike each other, or any."""
 
 
+class DemandSettings(Settings):
+    """How many crops somebody who looks at a person is brought."""
+
+    max_crops: int = Field(default=24, ge=1)
+    """Asked for at a time."""
+    deadline_s: float = Field(default=30.0, gt=0)
+    """How long to wait for edges that are not connected."""
+    max_tracklets: int = Field(default=200, ge=1)
+    """Only the latest of a person: edges have no crops of older ones."""
+
+
 class CropSettings(Settings):
     """What may be asked of the edges, and kept here."""
 
@@ -35,3 +46,5 @@ class CropSettings(Settings):
     """Space for crops on the server's disk; the oldest make room."""
     held_out_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of each camera's tracklets, the latest, that a snapshot keeps for judging."""
+    demand: DemandSettings = DemandSettings()
+    """What somebody who looks at a person is brought."""

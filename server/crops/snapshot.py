@@ -206,6 +206,18 @@ def drop_deleted(engine: Engine, folder: Path) -> int:
     return num_gone
 
 
+def crop_name_of(path: str) -> CropName:
+    """Name of the crop that a file of a snapshot is; see `CropRow.path`.
+
+    Raises:
+        SnapshotError: It is named otherwise.
+    """
+    words = PurePosixPath(path).stem.split("-")
+    if len(words) != 3 or not all(word.isdecimal() for word in words):
+        raise SnapshotError(f"{path} names no crop of a server: wanted TRACKLET-SPOOL-SEQ.jpg")
+    return CropName(int(words[1]), int(words[2]))
+
+
 def _tracklet_of(name: str) -> int:
     """Key of the tracklet that a file is named after; -1, which no tracklet has, for another name."""
     key = name.partition("-")[0]

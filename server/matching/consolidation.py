@@ -99,7 +99,7 @@ def consolidate(
     if len(ordered) < 2:
         return []
     parts = _constrained(ordered, words)
-    feats_ND = _comparable(ordered, settings, maturity)
+    feats_ND = comparable_embeddings(ordered, settings, maturity)
     shares_N = np.array([share(tracklet, maturity) for tracklet in ordered], dtype=np.float32)
     for among, slack in ((_rows_by_person(ordered), settings.split_slack), ([np.arange(len(ordered))], settings.slack)):
         least = threshold - slack * (1.0 - threshold)
@@ -107,10 +107,10 @@ def consolidate(
     return _regroupings(ordered, _named([[ordered[row] for row in part] for part in parts.members()], next_person_id))
 
 
-def _comparable(
+def comparable_embeddings(
     tracklets: Sequence[Tracklet], settings: ConsolidationSettings, maturity: MaturitySettings
 ) -> FloatArray:
-    """Embeddings without what is common to their cameras, (N, D) float32, unit norm."""
+    """Embeddings of tracklets without what is common to their cameras, (N, D) float32, unit norm."""
     means = CameraMeans(prior=settings.camera_prior)
     met: set[tuple[int, int]] = set()
     for tracklet in tracklets:

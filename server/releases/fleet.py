@@ -51,6 +51,15 @@ class EdgeReport:
     message: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast an edge was over the last `baseline_s`, all of its cameras together; a second."""
+
+    frames_hz: float
+    dropped_hz: float
+    embeddings_hz: float
+
+
 @dataclass
 class _Page:
     """One edge's.
@@ -85,7 +94,13 @@ class FleetBook:
 
     def note(self, report: EdgeReport) -> None:
         """An edge has said something."""
-        now = Counters(time_us=self._clock_us(), embeddings=report.embeddings, faults=report.faults)
+        now = Counters(
+            time_us=self._clock_us(),
+            embeddings=report.embeddings,
+            faults=report.faults,
+            frames=report.frames,
+            frames_dropped=report.frames_dropped,
+        )
         with self._lock:
             page = self._pages.get(report.edge_id)
             if page is None or self._is_break(page, report, now):
@@ -97,6 +112,12 @@ class FleetBook:
         """What each edge said last, by edge_id; those that went away too."""
         with self._lock:
             return {edge_id: page.report for edge_id, page in sorted(self._pages.items())}
+
+    def paces(self) -> dict[str, Pace]:
+        """How fast each edge was lately, by edge_id; edges of which too little was heard are left out."""
+        with self._lock:
+            pairs = {edge_id: (page.readings[0], page.latest) for edge_id, page in self._pages.items()}
+        return {edge_id: _pace(first, last) for edge_id, (first, last) in pairs.items() if last.time_us > first.time_us}
 
     def fleet(self) -> Fleet:
         """All edges at this moment."""
@@ -138,6 +159,15 @@ def _recent(page: _Page) -> Health:
         page.latest,
         embed_ms=_sound(page.report.embed_ms),
         coherence=_sound(page.report.coherence),
+    )
+
+
+def _pace(first: Counters, last: Counters) -> Pace:
+    seconds = (last.time_us - first.time_us) / 1e6
+    return Pace(
+        frames_hz=(last.frames - first.frames) / seconds,
+        dropped_hz=(last.frames_dropped - first.frames_dropped) / seconds,
+        embeddings_hz=(last.embeddings - first.embeddings) / seconds,
     )
 
 

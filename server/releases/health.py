@@ -44,6 +44,8 @@ class Counters(Settings):
     """Server's clock."""
     embeddings: int
     faults: int
+    frames: int = 0
+    frames_dropped: int = 0
 
     def precedes(self, later: Counters) -> bool:
         """False if the agent started anew between the two."""

@@ -67,6 +67,20 @@ class RolloutLedger:
             raise NotFoundError(f"there is no roll-out {rollout_key}")
         return _to_rollout(row)
 
+    @explained
+    def page(self, limit: int, *, before: int = 0) -> list[Rollout]:
+        """Some roll-outs, the latest first.
+
+        Args:
+            limit: Most of them.
+            before: Only roll-outs with a smaller key; 0 for the latest.
+        """
+        query = select(rollouts).order_by(rollouts.c.rollout_key.desc()).limit(limit)
+        if before:
+            query = query.where(rollouts.c.rollout_key < before)
+        with self._engine.connect() as connection:
+            return [_to_rollout(row) for row in connection.execute(query)]
+
 
 def _to_values(rollout: Rollout) -> dict[str, Any]:
     return {

@@ -178,6 +178,21 @@ class Gate:
         if caller.kind != "edge" and not (token and enrolment and enrolment.has_token(token)):
             raise AuthenticationError(f"{caller.kind} {caller.name}: the token is {'wrong' if token else 'missing'}")
 
+    def log_in(self, name: str, token: str) -> Caller:
+        """The person behind a name and a token, without a certificate: for the console, whose visitors have browsers.
+
+        Raises:
+            AuthenticationError: No operator or viewer of that name has good credentials with that token.
+            SecurityError: The list of who is enrolled cannot be read.
+        """
+        for enrolment in self._registry.list_all():
+            is_person = enrolment.kind != "edge" and enrolment.name == name
+            if is_person and token and enrolment.has_token(token):
+                caller = Caller(kind=enrolment.kind, name=name, serial=enrolment.serial, ends_at_s=enrolment.ends_at_s)
+                self.check(caller)
+                return caller
+        raise AuthenticationError(f"no operator or viewer {name!r} with this token is enrolled")
+
     def check(self, caller: Caller) -> None:
         """Complain if a caller who was admitted may not stay.
 

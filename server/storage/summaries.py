@@ -44,7 +44,7 @@ class SqlSummaries:
     @explained
     def list_persons(self, *, after_person_id: int, limit: int, with_provisional: bool = False) -> list[PersonSummary]:
         """See `Summaries.list_persons`."""
-        living = select(persons.c.person_id).where(persons.c.person_id > after_person_id, _is_living())
+        living = select(persons.c.person_id).where(persons.c.person_id > after_person_id, is_living())
         if not with_provisional:
             living = living.where(persons.c.confirmed_us.is_not(None))
         page = living.order_by(persons.c.person_id).limit(limit).subquery()
@@ -126,7 +126,7 @@ class SqlSummaries:
     @explained
     def totals(self) -> Totals:
         """See `Summaries.totals`."""
-        living = select(func.count(), func.count(persons.c.confirmed_us)).select_from(persons).where(_is_living())
+        living = select(func.count(), func.count(persons.c.confirmed_us)).select_from(persons).where(is_living())
         kept = select(func.sum(spools.c.num_observations - spools.c.num_deleted))
         with self._engine.connect() as connection:
             num_living, num_confirmed = connection.execute(living).one()
@@ -143,9 +143,9 @@ class SqlSummaries:
     ) -> list[tuple[int, TrackletSummary]]:
         """One page of (tracklet_key, summary), after (start_us, tracklet_key)."""
         with self._engine.connect() as connection:
-            rows = connection.execute(_tracklet_query(person_id, after)).all()
+            rows = connection.execute(_page_query(person_id, after)).all()
             sightings = _sightings(connection, [row.tracklet_key for row in rows]) if with_sightings else {}
-        return [(row.tracklet_key, _tracklet_summary(row, sightings.get(row.tracklet_key, ()))) for row in rows]
+        return [(row.tracklet_key, tracklet_summary(row, sightings.get(row.tracklet_key, ()))) for row in rows]
 
 
 def _embeddings(rows: Sequence[Row[Any]], spaces: Spaces) -> FloatArray:
@@ -158,7 +158,7 @@ def _embeddings(rows: Sequence[Row[Any]], spaces: Spaces) -> FloatArray:
     return views_ND
 
 
-def _is_living() -> ColumnElement[bool]:
+def is_living() -> ColumnElement[bool]:
     """Of persons who were not folded, and of whom something is left."""
     return persons.c.folded_into.is_(None) & exists().where(tracklets.c.person_id == persons.c.person_id)
 
@@ -173,7 +173,8 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _tracklet_query(person_id: int, after: tuple[int, int] | None) -> Select[Any]:
+def tracklet_query(person_id: int) -> Select[Any]:
+    """What summaries of tracklets are made of, of one person or of all for `NO_PERSON`; in no order."""
     query = select(
         tracklets.c.tracklet_key,
         tracklets.c.tracklet_id,
@@ -184,8 +185,11 @@ def _tracklet_query(person_id: int, after: tuple[int, int] | None) -> Select[Any
         cameras.c.edge_id,
         cameras.c.camid,
     ).join(cameras, cameras.c.camera_key == tracklets.c.camera_key)
-    if person_id != NO_PERSON:
-        query = query.where(tracklets.c.person_id == person_id)
+    return query if person_id == NO_PERSON else query.where(tracklets.c.person_id == person_id)
+
+
+def _page_query(person_id: int, after: tuple[int, int] | None) -> Select[Any]:
+    query = tracklet_query(person_id)
     if after is not None:
         start_us, tracklet_key = after
         later = tracklets.c.start_us > start_us
@@ -246,7 +250,8 @@ def _sightings(connection: Connection, tracklet_keys: Sequence[int]) -> dict[int
     return {tracklet_key: tuple(sightings) for tracklet_key, sightings in found.items()}
 
 
-def _tracklet_summary(row: Row[Any], sightings: tuple[Sighting, ...]) -> TrackletSummary:
+def tracklet_summary(row: Row[Any], sightings: tuple[Sighting, ...] = ()) -> TrackletSummary:
+    """A row of `tracklet_query`."""
     return TrackletSummary(
         camera=Camera(row.edge_id, row.camid),
         tracklet_id=row.tracklet_id,

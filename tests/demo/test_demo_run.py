@@ -1,11 +1,13 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -47,6 +49,33 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path, tiny_release):
     finally:
         demo.kill()
     assert demo.returncode == 130
+    assert not [name for name in map(_command_line, Path("/proc").glob("[0-9]*")) if str(out) in name]
+
+
+@pytest.mark.system
+def test_a_demo_that_is_kept_serves_its_console_until_it_is_interrupted(tmp_path, tiny_release):
+    out = tmp_path / "out"
+    demo = subprocess.Popen(
+        [*command(tiny_release.folder, out, duration_s=2), "--keep"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        summary = json.loads(demo.stdout.readline())
+        url, token = ((out / f"console.{name}").read_text().strip() for name in ("url", "token"))
+        trusted = ssl.create_default_context(cafile=str(out / "server" / "security" / "ca.crt"))
+        with httpx.Client(base_url=url, verify=trusted, timeout=30, follow_redirects=True) as visitor:
+            page = visitor.post("/login", data={"name": "demo", "token": token}).text
+        demo.send_signal(signal.SIGINT)
+        told = demo.communicate(timeout=60)[1]
+    finally:
+        demo.kill()
+    assert demo.returncode == 0
+    assert summary["stored"] > 0
+    assert "demo <span" in page
+    assert f"console: {url}, name demo, token in {out / 'console.token'}" in told
     assert not [name for name in map(_command_line, Path("/proc").glob("[0-9]*")) if str(out) in name]
 
 

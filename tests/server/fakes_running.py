@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from server.metrics import MetricsSettings
 from server.releases.rollout import RolloutSettings
 from server.settings import ServerSettings, StreamSettings
 from server.storage.database import StorageSettings
+from server.web.settings import WebSettings
 
 
 @contextmanager
@@ -35,6 +36,8 @@ def running_server(
     storage: StorageSettings | None = None,
     max_calls_per_caller: int = 32,
     rollout: RolloutSettings | None = None,
+    web: WebSettings | None = None,
+    on_console: Callable[[str], None] = lambda _: None,
 ) -> Iterator[str]:
     """Serve on a free port of loopback; gives the address. Leaving stops the server gracefully."""
     settings = ServerSettings(
@@ -50,6 +53,7 @@ def running_server(
         storage=storage or StorageSettings(),
         metrics=metrics or MetricsSettings(listen=""),
         rollout=rollout or RolloutSettings(),
+        web=web or WebSettings(),
     )
     address: queue.Queue[str] = queue.Queue()
     loop = asyncio.new_event_loop()
@@ -58,7 +62,9 @@ def running_server(
 
     def main() -> None:
         try:
-            loop.run_until_complete(serve(settings, release, stop=stop, on_listening=address.put))
+            loop.run_until_complete(
+                serve(settings, release, stop=stop, on_listening=address.put, on_console=on_console)
+            )
         except BaseException as error:
             failures.append(error)
             address.put("")

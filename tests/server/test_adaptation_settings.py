@@ -15,6 +15,7 @@ VALUES = {
     "version": "2",
     "epochs": 5,
     "method": "ise-plus",
+    "source": "",
     "resume": "",
 }
 

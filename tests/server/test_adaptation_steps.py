@@ -12,7 +12,7 @@ from releases import write_tiny_release
 
 from reid.release import Release, write_release
 from server.adaptation.delivery import Delivery, RolloutNews
-from server.adaptation.folder import AdaptationFolder
+from server.adaptation.folder import AdaptationFolder, ProjectedPoint
 from server.adaptation.gathering import Collecting, Snapshotting
 from server.adaptation.gating import Gating
 from server.adaptation.run import AdaptationRun
@@ -284,3 +284,11 @@ def test_a_view_tells_how_far_the_training_is(tmp_path: Path) -> None:
     assert (view.progress, view.epochs) == (0.375, ((1, {"loss": 2.5}),))
     (folder.run / "progress.json").write_text("{")
     assert view_of(RUN, folder).progress == 0.0
+
+
+def test_clusters_of_a_training_are_read_once_it_has_drawn_them(tmp_path: Path) -> None:
+    folder = AdaptationFolder(tmp_path)
+    assert folder.projection() == ()
+    folder.run.mkdir()
+    (folder.run / "projection.json").write_text('{"points": [[0.5, -1, 3, 0], [2, 1, 3, 1]]}')
+    assert folder.projection() == (ProjectedPoint(0.5, -1.0, 3, False), ProjectedPoint(2.0, 1.0, 3, True))

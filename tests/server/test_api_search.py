@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from fakes_running import TalkingEdge, running_server
 from fakes_stream import SECOND_US, ServerParts, batch_message, half_bytes, hello, observation, served_by
 
 from protos import search_pb2
+from reid.attributes import Attribute
 from reid.release import Release
-from server.api.audit_trail import AuditTrail
 from server.api.search import SearchServicer, with_connections
+from server.audit_trail import AuditTrail
 from server.client import SearchClient
 from server.errors import NotFoundError, RefusedError
 from server.storage.records import AuditEntry
@@ -140,6 +141,9 @@ class StuckSearch:
         self.num_photos += 1
         assert self.release.wait(20)
         return []
+
+    def attributes_of(self, person_ids: Sequence[int]) -> dict[int, tuple[Attribute, ...]]:
+        return {}
 
     def by_embedding(
         self, content: bytes, *, top: int, scope: Scope, with_provisional: bool

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from reid.errors import ImageError
-from server.api.audit_trail import AuditTrail
+from server.audit_trail import AuditTrail
 from server.errors import StorageError
 from server.security.callers import Caller, set_caller
 from server.storage.records import AuditEntry

@@ -140,3 +140,29 @@ def test_a_certificate_ends_while_its_holder_is_connected(site: Authority) -> No
     time_s[0] = made.ends_at_s
     with pytest.raises(AuthenticationError, match="has ended"):
         gate.check(caller)
+
+
+def test_a_visitor_of_the_console_needs_a_name_and_its_token(site: Authority) -> None:
+    gate, ann = Gate(site.registry, lambda: 0), enroll(site, "operator", "ann")
+    assert gate.log_in("ann", ann.token).actor == Actor("ann", "operator")
+    for name, token in (("ann", "wrong"), ("ann", ""), ("vic", ann.token)):
+        with pytest.raises(AuthenticationError, match=f"no operator or viewer '{name}'"):
+            gate.log_in(name, token)
+
+
+def test_no_edge_visits_the_console(site: Authority) -> None:
+    enroll(site, "edge", "e1", "c1")
+    with pytest.raises(AuthenticationError, match="no operator or viewer 'e1'"):
+        Gate(site.registry, lambda: 0).log_in("e1", "")
+
+
+def test_renewed_credentials_open_the_console_beside_the_former_ones(site: Authority) -> None:
+    gate = Gate(site.registry, lambda: 0)
+    one, two = (enroll(site, "operator", "ann") for _ in range(2))
+    assert gate.log_in("ann", one.token).serial != gate.log_in("ann", two.token).serial
+
+
+def test_credentials_that_have_ended_open_nothing(site: Authority) -> None:
+    ann = enroll(site, "operator", "ann")
+    with pytest.raises(AuthenticationError, match="has ended"):
+        Gate(site.registry, lambda: ann.ends_at_s).log_in("ann", ann.token)

@@ -72,3 +72,10 @@ def test_a_parent_that_is_no_release_is_an_error(
     words[words.index("--parent") + 1] = str(tmp_path / "snapshot")
     assert run(*words) == 2
     assert "is no release" in capsys.readouterr().err
+
+
+def test_a_verdict_stands_without_its_examples(words: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "examples.json"
+    assert run(*words, "--json", "--out", str(tmp_path / "verdict.json"), "--examples", str(path)) == 0
+    assert (tmp_path / "verdict.json").is_file()
+    assert not path.exists()  # these crops have names of no server

@@ -43,7 +43,7 @@ def site(parts: ServerParts) -> ServerParts:
 
 
 def collect(
-    exchange: CropExchange, behave: Behaviour = honest, *seqs: int, deadline_s: float = 2.0
+    exchange: CropExchange, behave: Behaviour = honest, *seqs: int, deadline_s: float = 20.0
 ) -> tuple[CollectReport, list[CropRequest]]:
     """Ask the one edge that is there."""
 
@@ -109,6 +109,30 @@ def test_an_edge_that_never_comes_holds_nobody_up(site: ServerParts) -> None:
     report = run(main())
     assert report.num_received == 2
     assert (report.reasons, report.missing) == ({"offline": 1}, (WantedCrop(2, 2, 1, 0),))
+
+
+def test_what_somebody_waits_for_comes_beside_a_collection_that_waits(site: ServerParts) -> None:
+    async def main() -> CollectReport:
+        exchange = exchange_of(site)
+        collecting = asyncio.create_task(exchange.collect([WantedCrop(2, 2, 1, 0)], deadline_s=5))
+        async with connected(exchange):
+            await asyncio.sleep(0.02)
+            report = await exchange.fetch(wanted(1, 2), deadline_s=1)
+        assert not collecting.done()
+        collecting.cancel()
+        return report
+
+    assert run(main()).num_received == 2
+
+
+def test_an_edge_has_one_request_at_a_time_whoever_asks(site: ServerParts) -> None:
+    async def main() -> list[CollectReport]:
+        exchange = exchange_of(site, CropSettings(request_crops=1, answer_timeout_s=0.2))
+        async with connected(exchange):
+            reports = (exchange.collect(wanted(1, 2), deadline_s=5), exchange.fetch(wanted(3, 4), deadline_s=5))
+            return list(await asyncio.gather(*reports))
+
+    assert [(report.num_received, len(report.missing)) for report in run(main())] == [(2, 0), (2, 0)]
 
 
 def test_a_line_that_breaks_in_mid_request_goes_on_later(site: ServerParts) -> None:

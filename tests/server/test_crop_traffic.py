@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from server.crops.budget import Allowance, EdgeTraffic, charge, read_traffic, us_until_next_day, utc_day
+from server.crops.budget import (
+    Allowance,
+    EdgeDay,
+    EdgeTraffic,
+    charge,
+    read_day,
+    read_traffic,
+    us_until_next_day,
+    utc_day,
+)
 
 DAY_US = 86_400 * 1_000_000
 
@@ -37,6 +46,8 @@ def test_days_are_counted_apart_and_crops_measured_together(engine: Engine) -> N
     assert read_traffic(engine, "edge1", day=1) == EdgeTraffic(600, 200.0)
     assert read_traffic(engine, "edge1", day=3) == EdgeTraffic(0, 200.0)
     assert read_traffic(engine, "new", day=1) == EdgeTraffic()
+    assert read_day(engine, day=2) == [EdgeDay("edge1", 1, 200), EdgeDay("edge2", 1, 9)]
+    assert read_day(engine, day=3) == []
 
 
 def test_a_day_ends_at_midnight() -> None:

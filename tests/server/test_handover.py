@@ -18,11 +18,11 @@ from reid.embedder import OnnxEmbedder
 from reid.errors import ReleaseError
 from reid.release import Release
 from reid.types import FloatArray, UInt8Array
-from server.api.site import Site, open_site
 from server.client import SearchClient
 from server.errors import StorageError
 from server.gate.verdict import Verdict
 from server.settings import ServerSettings
+from server.site import Site, open_site
 
 FACES = np.random.default_rng(3).integers(0, 256, (4, 8, 3), dtype=np.uint8)
 """Colours of the bands of four people."""

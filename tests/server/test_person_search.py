@@ -11,6 +11,7 @@ from fakes_stream import DIM, SPACES, half_bytes, look
 from reid.embedder import OnnxEmbedder
 from reid.errors import EmbeddingError, ImageError
 from reid.release import Release
+from server.errors import NotFoundError
 from server.gallery.local import LocalGallery
 from server.search import PersonSearch
 from server.served import Served, Serving
@@ -133,3 +134,28 @@ def test_persons_without_a_view_in_the_scope_do_not_hide_those_with_one(
     views.items = [(701, 1, 0)]
     found = search.by_embedding(half_bytes(3), top=1, scope=Scope(camera_keys=frozenset({1})))
     assert [ref.person_id for ref, _ in found] == [701]
+
+
+def test_persons_are_found_by_others_who_are_said_to_be_the_same(
+    search: PersonSearch, gallery: LocalGallery, views: FakeViews
+) -> None:
+    views.items = [(1, 1, 0), (2, 1, 3), (3, 1, 3), (4, 1, 5)]
+    fill(gallery, *views.items)
+    found = search.by_examples(None, [2], top=4)
+    assert {ref.person_id for ref, similarity in found if similarity > 0.9} == {2, 3}
+
+
+def test_a_photo_and_persons_count_alike(
+    search: PersonSearch, gallery: LocalGallery, views: FakeViews, tiny_release: Release
+) -> None:
+    crop, embedding = tiny_release.golden.crops[0], tiny_release.golden.embeddings[0]
+    views.items = [(2, 1, 3)]
+    keys = [PrototypeRef(person_id, 1).prototype_key for person_id in (7, 2)]
+    gallery.upsert(np.array(keys), np.stack([embedding, look(3)]), np.array([[1, 0, 1000]] * 2))
+    found = {ref.person_id: similarity for ref, similarity in search.by_examples(crop, [2], top=3)}
+    assert found[7] == pytest.approx(found[2], abs=0.01)
+
+
+def test_persons_without_views_are_nothing_to_search_by(search: PersonSearch) -> None:
+    with pytest.raises(NotFoundError, match="none has views"):
+        search.by_examples(None, [1, 2], top=3)

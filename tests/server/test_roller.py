@@ -266,3 +266,19 @@ def test_all_roll_outs_are_kept(server: FakeServer) -> None:
     assert server.ledger.get(1).state == "aborted"
     with pytest.raises(NotFoundError, match="no roll-out 3"):
         server.ledger.get(3)
+
+
+def test_a_release_that_all_edges_have_is_rolled_back_by_another_rollout(server: FakeServer) -> None:
+    edges = [FakeEdge("edge1"), FakeEdge("edge2")]
+
+    async def run() -> None:
+        for space in (NEW, OLD):
+            await server.roller.start(space, ANN)
+            await server.run_until(edges, server.is_in("done"))
+            await server.roller.finished()
+
+    asyncio.run(run())
+    assert server.registry.served() == OLD
+    assert {edge.space for edge in edges} == {OLD}
+    assert [rollout.space for rollout in server.ledger.page(9)] == [OLD, NEW]
+    assert [rollout.space for rollout in server.ledger.page(9, before=2)] == [NEW]

@@ -40,7 +40,7 @@ _QUICK = {
     "OSPREY_SERVER_ROLLOUT__BASELINE_S": "1",
     "OSPREY_SERVER_ROLLOUT__TICK_S": "0.2",
     "OSPREY_SERVER_METRICS__LISTEN": "",
-    # On a busy machine, two seconds of a street tell nothing of an edge's health; what halts is tested without processes.
+    # On a busy machine two seconds tell nothing of an edge's health; what halts is tested without processes.
     "OSPREY_SERVER_ROLLOUT__HEALTH__MIN_EMBEDDINGS": "100000",
     "OSPREY_SERVER_ROLLOUT__HEALTH__MAX_EMBED_RATIO": "1000",
     "OSPREY_SERVER_ROLLOUT__HEALTH__MAX_COHERENCE_DROP": "2",

@@ -1,0 +1,1 @@
+"""The operator's console: pages over the same services as gRPC."""
