@@ -116,7 +116,7 @@ def test_a_backup_of_a_newer_server_is_refused(data: Path, tmp_path: Path) -> No
     with sqlite3.connect(copy) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StorageError, match="schema version 9999, this program knows up to 0004"):
+    with pytest.raises(StorageError, match="schema version 9999, this program knows up to 0005"):
         restore(SQLITE, data=tmp_path / "new", source=copy, is_forced=False)
 
 

@@ -37,7 +37,7 @@ def test_records_of_a_newer_server_are_refused_with_both_versions(tmp_path: Path
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(StorageError, match=r"schema version 9999, this server knows up to 0004.*newer"):
+    with pytest.raises(StorageError, match=r"schema version 9999, this server knows up to 0005.*newer"):
         open_database(StorageSettings(), data=tmp_path)
 
 
@@ -126,7 +126,7 @@ def test_migrations_make_the_same_tables_in_every_database(engine: Engine) -> No
 
 def test_reading_needs_the_schema_of_this_version(tmp_path: Path) -> None:
     old_records(tmp_path, revision="0002")
-    with pytest.raises(StorageError, match=r"schema version 0002, this program reads 0004: start this version"):
+    with pytest.raises(StorageError, match=r"schema version 0002, this program reads 0005: start this version"):
         read_database(StorageSettings(), data=tmp_path)
 
 

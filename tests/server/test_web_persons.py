@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 from fakes_console import URL, PersonsConsole, csrf_token, listed, notice
 from fakes_crop_edges import put
