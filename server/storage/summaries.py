@@ -87,7 +87,8 @@ class SqlSummaries:
         ranked = (
             select(*columns, place.label("place"))
             .join(observations, observations.c.tracklet_key == tracklets.c.tracklet_key)
-            .where(tracklets.c.person_id.in_(person_ids), is_known(spaces), tracklets.c.has_views)
+            # "is not false", for which no index serves: SQLite would take that of has_views for a single person.
+            .where(tracklets.c.person_id.in_(person_ids), is_known(spaces), tracklets.c.has_views.is_not(False))
             .where(func.length(observations.c.embedding) > 0, *_within(scope))
             .subquery()
         )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes_stream import DIM, SECOND_US, SERVED, SPACES, ServerParts, batch, look, observation
+from sqlalchemy import event
 
 from reid.types import Box
 from server.errors import NotFoundError
@@ -76,6 +77,24 @@ def test_the_best_views_of_each_person_are_read(parts: ServerParts) -> None:
     assert sorted(views.person_ids.tolist()) == [1, 1, 2]
     assert views.embeddings.shape == (3, DIM)
     np.testing.assert_allclose(views.embeddings[views.person_ids == 2][0], look(3), atol=1e-3)
+
+
+@pytest.mark.parametrize("persons", [[1], [1, 2]])
+def test_views_are_found_by_their_person_even_of_a_single_one(filled: ServerParts, persons: list[int]) -> None:
+    """SQLite once took the index of aged tracklets for one person, and read all there are."""
+    engine = filled.records._engine
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(connection: object, cursor: object, statement: str, values: tuple[object, ...], *rest: object) -> None:
+        asked.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    filled.summaries.read_views(persons, spaces=SPACES, most_per_person=2)
+    event.remove(engine, "before_cursor_execute", note)
+    statement, values = asked[-1]
+    with engine.connect() as connection:
+        plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all())
+    assert "SEARCH tracklets USING INDEX ix_tracklets_person_id" in plan
 
 
 @pytest.mark.parametrize(("persons", "space"), [([], SERVED.space), ([1], "another")], ids=["nobody", "another-space"])
