@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from browsing import AXE, CHROMIUM, PHONE, Visitor, launch, visiting
 from console_process import ConsoleProcess
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from seeded_site import SeededSite, seed_site
 
 from reid.credentials import Credentials
 from reid.release import load_release
 from server.settings import DEFAULT_RELEASE
+
+expect.set_options(timeout=30_000)  # a busy machine is no fault of a page
 
 
 @pytest.fixture(scope="session")
