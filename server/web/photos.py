@@ -33,6 +33,8 @@ _CROP_RATIO = 1.8, 3.2
 """Height by width of pictures that were cropped to a person already."""
 _MOST_OF_CROP = 0.35
 """Share of such a picture that its person fills at least, whatever the detector thinks of it."""
+_PHOTO_HEIGHT_PX = 512
+"""No camera takes a photo of such a shape that is smaller: what a detector finds in one is a part of its person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,5 +217,7 @@ def _is_cropped(boxes: Sequence[Box], *, width_px: int, height_px: int) -> bool:
     least, most = _CROP_RATIO
     if not least <= height_px / width_px <= most or len(boxes) > 1:
         return False
+    if height_px < _PHOTO_HEIGHT_PX:
+        return True
     area = sum((box.x2 - box.x1) * (box.y2 - box.y1) for box in boxes)
     return not boxes or area >= _MOST_OF_CROP * width_px * height_px

@@ -51,14 +51,24 @@ def test_persons_of_a_photo_are_found_the_surest_first_without_tiny_ones() -> No
 
 @pytest.mark.parametrize(
     ("boxes", "is_whole"),
-    [([], True), ([(5, 10, 95, 210)], True), ([(5, 10, 40, 60)], False), ([(0, 0, 50, 99), (50, 0, 99, 99)], False)],
+    [
+        ([], True),
+        ([(50, 100, 950, 2100)], True),
+        ([(50, 100, 400, 600)], False),
+        ([(0, 0, 50, 99), (50, 0, 99, 99)], False),
+    ],
     ids=["nobody", "fills it", "small", "two"],
 )
 def test_a_picture_cropped_to_one_person_is_searched_whole(
     boxes: list[tuple[float, float, float, float]], is_whole: bool
 ) -> None:
     photos = book(*boxes)
-    assert (photos.get(photos.add(picture(100, 220), "ann"), "ann").persons == ()) == is_whole
+    assert (photos.get(photos.add(picture(1000, 1900), "ann"), "ann").persons == ()) == is_whole
+
+
+def test_a_part_found_in_a_small_crop_is_no_other_person() -> None:
+    photos = book((30, 40, 60, 118))
+    assert photos.get(photos.add(picture(128, 256), "ann"), "ann").persons == ()
 
 
 def test_a_large_photo_is_kept_small() -> None:
