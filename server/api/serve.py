@@ -63,23 +63,15 @@ async def serve(
         door = open_door(settings, site.records.append_audit)
         identities = Identities(site.ingest, site.records, site.members, site.summaries, clock_us=now_us)
         consolidator = _consolidator(settings, site, writer, identities)
-        server, streams = _build(settings, site, writer, door)
-        identity_pb2_grpc.add_IdentityServiceServicer_to_server(
-            IdentityServicer(identities, consolidator, writer, site.records, site.summaries), server
-        )
+        server, streams = _build(settings, site, door, identities, consolidator)
         loop = close_loop(settings, site, server)
         health = _add_health(server, writer)
         port = door.listen(server, address)
         writing = asyncio.create_task(writer.run())
         keeping = asyncio.create_task(site.lease.keep())
-        aging = asyncio.create_task(_retention(settings, site).run(writer.submit_operation))
-        watching = [
-            asyncio.create_task(health.run()),
-            asyncio.create_task(door.watch(streams, *loop.streams)),
-            keeping,
-            aging,
-        ]
-        watching.append(asyncio.create_task(consolidator.run()))
+        aging = _retention(settings, site).run(writer.submit_operation)
+        works = health.run(), door.watch(streams, *loop.streams), aging, consolidator.run()
+        watching = [keeping, *map(asyncio.create_task, works)]
         adapting = [asyncio.create_task(task()) for task in loop.tasks]
         try:
             await server.start()
@@ -169,7 +161,11 @@ def _collector(site: Site, writer: Writer, streams: IngestServicer, loop: Closed
 
 
 def _build(
-    settings: ServerSettings, site: Site, writer: Writer, door: PlainDoor | TlsDoor
+    settings: ServerSettings,
+    site: Site,
+    door: PlainDoor | TlsDoor,
+    identities: Identities,
+    consolidator: Consolidator,
 ) -> tuple[grpc.aio.Server, IngestServicer]:
     """The server with its services, and the one that holds its streams."""
     server = grpc.aio.server(
@@ -181,16 +177,18 @@ def _build(
             *_keepalive(settings.streams.keepalive_s),
         ],
     )
-    streams = IngestServicer(site.ingest, writer, spaces=lambda: site.served.spaces, settings=settings.streams)
+    streams = IngestServicer(site.ingest, site.writer, spaces=lambda: site.served.spaces, settings=settings.streams)
     search = SearchServicer(
         site.summaries,
         site.search,
         site.ingest,
-        AuditTrail(site.records.append_audit, writer.submit_operation, now_us),
+        AuditTrail(site.records.append_audit, site.writer.submit_operation, now_us),
         connected_camids=streams.connected_camids,
         served=site.served,
         started_at_us=now_us(),
     )
+    identity = IdentityServicer(identities, consolidator, site.writer, site.records, site.summaries)
+    identity_pb2_grpc.add_IdentityServiceServicer_to_server(identity, server)
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(streams, server)
     search_pb2_grpc.add_SearchServiceServicer_to_server(search, server)
     return server, streams
