@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, bindparam, exists, func, or_, select
 
 from server.storage.database import explained
 from server.storage.rows import pages
@@ -41,7 +41,7 @@ class KeyedTracklet(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What became of a person; `folded_into` is None for one who goes on, or was erased."""
+    """What became of a person; `folded_into`, whom they are a part of by now, is None for one who goes on or is erased."""
 
     folded_into: int | None
     is_erased: bool
@@ -80,10 +80,15 @@ class SqlPersonPages:
     @explained
     def fate(self, person_id: int) -> Fate | None:
         """What became of a person; None if there never was one of this number."""
-        query = select(persons.c.folded_into, persons.c.erased_us).where(persons.c.person_id == person_id)
+        query = select(persons.c.folded_into, persons.c.erased_us).where(persons.c.person_id == bindparam("person_id"))
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        return row and Fate(row.folded_into, row.erased_us is not None)
+            row = connection.execute(query, {"person_id": person_id}).first()
+            if row is None:
+                return None
+            into = folded = row.folded_into
+            while folded is not None:
+                into, folded = folded, connection.scalar(query, {"person_id": folded})
+        return Fate(into, row.erased_us is not None)
 
     @explained
     def tracklets(self, person_id: int, *, offset: int, limit: int) -> list[KeyedTracklet]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -40,10 +40,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     return HTMLResponse(page, status_code=status)
 
 
-def redirect(request: Request, url: str, *, notice: str = "") -> RedirectResponse:
-    """Go on to another page after a change was made; it says `notice` first."""
+def redirect(request: Request, url: str, *, notice: str = "") -> Response:
+    """Go on to another page after a change was made; it says `notice` first. A part of a page takes the whole along."""
     if notice:
         session_of(request).notice = notice
+    if "hx-request" in request.headers:
+        return Response(headers={"HX-Redirect": url})
     return RedirectResponse(url, status_code=_SEE_OTHER)
 
 

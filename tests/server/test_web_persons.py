@@ -133,6 +133,23 @@ def test_crops_that_are_on_their_way_are_shown_as_pending(console: PersonsConsol
     assert "asked for" in picture
 
 
+def test_crops_of_whom_the_person_became_a_part_of_are_asked_for(console: PersonsConsole) -> None:
+    """Somebody has the page of person 1 open while two merges take it away."""
+    console.post("/persons/merge", person=["1", "2"], into="2")
+    console.post("/persons/merge", person=["2", "3"], into="3")
+    answer = console.post("/persons/1/crops")
+    assert answer.url.path == "/persons/3"
+    assert "Person 1 became a part of this one. " in notice(answer.text)
+    assert {crop.tracklet for crop in console.edges.asked} == {2, 3, 4}  # the latest three, of all three persons
+
+
+def test_a_part_of_a_page_takes_the_whole_along_when_its_person_became_another(console: PersonsConsole) -> None:
+    console.post("/persons/merge", person=["1", "2"], into="2")
+    form = {"csrf_token": csrf_token(console.text("/persons/2"))}
+    answer = console.client.post("/persons/1/crops", data=form, headers={"HX-Request": "true"})
+    assert answer.headers["HX-Redirect"] == "/persons/2#crops"
+
+
 def test_a_picture_of_each_of_a_list_is_asked_for_and_it_goes_on_where_it_was(console: PersonsConsole) -> None:
     answer = console.post("/persons/pictures", person=["1", "2"], next="/persons?q=2")
     assert str(answer.url.query, "ascii") == "q=2"

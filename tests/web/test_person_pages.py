@@ -31,6 +31,13 @@ def open_person(visitor: Visitor, site: SeededSite, *, least_tracklets: int = 1)
     raise AssertionError(f"nobody has {least_tracklets} tracklets")
 
 
+def open_until(visitor: Visitor, path: str, selector: str) -> Page:
+    """Open a page, anew until something is on it that the running edge brings."""
+    while not visitor.open(path).locator(selector).count():
+        visitor.page.wait_for_timeout(500)
+    return visitor.page
+
+
 def num_tracklets(page: Page) -> int:
     """As the page of a person says it."""
     return int(page.locator("dt:text-is('Tracklets') + dd").inner_text())
@@ -100,9 +107,10 @@ def test_crops_of_an_edge_that_is_away_are_shown_as_asked_for(operator: Visitor,
 
 
 def test_crops_of_an_edge_that_is_there_come(operator: Visitor, site: SeededSite) -> None:
+    open_until(operator, "/persons", "input[name=camera][value=c4]")
     others = f"a.who-link:not([href='/persons/{site.person_id}'])"
-    operator.open("/persons?camera=c4&provisional=true").locator(others).first.click()
-    page = operator.page
+    page = open_until(operator, "/persons?camera=c4", others)  # without provisional ones, who soon become others
+    page.locator(others).first.click()
     page.wait_for_url("**/persons/*")
     before = page.locator("#crop-part img").count()
     page.get_by_role("button", name=re.compile("Ask the edges for (more )?crops")).click()

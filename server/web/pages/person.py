@@ -124,12 +124,17 @@ def routes(console: Console) -> APIRouter:
 
     @router.post("/crops")
     async def ask(request: Request, operator: Operator, person_id: PersonId) -> Response:
-        """Ask the edges for crops."""
-        async with console.trail.noted("ask for crops", f"person {person_id}"):
-            demand = await demands.ask(person_id)
-        if "hx-request" not in request.headers:
-            return redirect(request, f"/persons/{person_id}#crops", notice=f"{len(demand.wanted)} crops are asked for.")
-        return _part(request, person_id, await asyncio.to_thread(_best_crops, reader, person_id), demand)
+        """Ask the edges for crops; of whom the person became a part of, if that happened while the page was open."""
+        fate = await asyncio.to_thread(reader.fate, person_id)
+        into = fate.folded_into if fate else None
+        asked_of = into or person_id
+        async with console.trail.noted("ask for crops", f"person {asked_of}"):
+            demand = await demands.ask(asked_of)
+        if into is None and "hx-request" in request.headers:
+            return _part(request, person_id, await asyncio.to_thread(_best_crops, reader, person_id), demand)
+        became = f"Person {person_id} became a part of this one. " if into else ""
+        notice = f"{became}{len(demand.wanted)} crops are asked for."
+        return redirect(request, f"/persons/{asked_of}#crops", notice=notice)
 
     @router.get("/export")
     async def export(
