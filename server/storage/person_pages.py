@@ -41,7 +41,7 @@ class KeyedTracklet(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What became of a person; `folded_into`, whom they are a part of by now, is None for one who goes on or is erased."""
+    """What became of a person; `folded_into`: whom they are a part of by now, None for one who goes on or is erased."""
 
     folded_into: int | None
     is_erased: bool

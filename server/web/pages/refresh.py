@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from reid.errors import ReleaseError
 from server.adaptation.examples import Answer, Example, Examples, read_examples
@@ -139,17 +139,17 @@ class RefreshPages:
             "series": [{"label": curve.name, "values": curve.values} for curve in found.curves],
         }
 
-    async def start(self, request: Request, who: Operator) -> RedirectResponse:
+    async def start(self, request: Request, who: Operator) -> Response:
         """Begin a run."""
         run = await self._console.loop.start(who)
         return redirect(request, f"/refresh/{run.run_key}", notice=f"Run {run.run_key} has begun.")
 
-    async def stop(self, request: Request, run_key: RunKey, who: Operator) -> RedirectResponse:
+    async def stop(self, request: Request, run_key: RunKey, who: Operator) -> Response:
         """End a run."""
         run = await self._console.loop.stop(run_key, who)
         return redirect(request, f"/refresh/{run.run_key}", notice=f"Run {run.run_key} is stopped.")
 
-    async def resume(self, request: Request, run_key: RunKey, who: Operator) -> RedirectResponse:
+    async def resume(self, request: Request, run_key: RunKey, who: Operator) -> Response:
         """Go on with a run that failed or was stopped."""
         run = await self._console.loop.resume(run_key, who)
         return redirect(request, f"/refresh/{run.run_key}", notice=f"Run {run.run_key} goes on.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Form, Path, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from reid.types import ReleaseRef
 from server.errors import ConflictError, NotFoundError, ProtocolError
@@ -65,18 +65,18 @@ class RolloutPages:
 
     async def start(
         self, request: Request, who: Operator, space: Space, *, force: IsForced = False
-    ) -> RedirectResponse:
+    ) -> Response:
         """Bring a release to the edges."""
         rollout = await self._console.roller.start(space, who, force=force)
         return redirect(request, "/rollouts", notice=f"The roll-out of {rollout.space} has begun.")
 
-    async def pause(self, request: Request, who: Operator, rollout_key: RolloutKey) -> RedirectResponse:
+    async def pause(self, request: Request, who: Operator, rollout_key: RolloutKey) -> Response:
         """Ask no further edge."""
         self._check_latest(rollout_key)
         await self._console.roller.pause(who)
         return redirect(request, "/rollouts", notice="Paused: no further edge is asked.")
 
-    async def resume(self, request: Request, who: Operator, rollout_key: RolloutKey) -> RedirectResponse:
+    async def resume(self, request: Request, who: Operator, rollout_key: RolloutKey) -> Response:
         """Go on."""
         self._check_latest(rollout_key)
         await self._console.roller.resume(who)
@@ -84,7 +84,7 @@ class RolloutPages:
 
     async def abort(
         self, request: Request, who: Operator, rollout_key: RolloutKey, reason: Reason = ""
-    ) -> RedirectResponse:
+    ) -> Response:
         """Bring its edges back to the release before."""
         if len(reason) > _LONGEST_REASON:
             raise ProtocolError(f"a reason of {len(reason)} characters, wanted {_LONGEST_REASON} at most")
