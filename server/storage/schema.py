@@ -86,6 +86,8 @@ persons = Table(
     Column("confirmed_us", BigInteger, nullable=True),  # provisional until then
     Index("ix_persons_folded_into", "folded_into"),
 )
+_IS_NAMED = persons.c.name.is_not(None)
+Index("ix_persons_name", persons.c.name, sqlite_where=_IS_NAMED, postgresql_where=_IS_NAMED)  # few have one
 
 tracklets = Table(
     "tracklets",
@@ -104,7 +106,7 @@ tracklets = Table(
     Column("updated_us", BigInteger, nullable=False),
     Column("has_views", Boolean, nullable=False, server_default=true()),  # its observations still have embeddings
     UniqueConstraint("camera_key", "tracklet_id", "space"),
-    Index("ix_tracklets_person_id", "person_id", "camera_key", "start_us", "end_us"),
+    Index("ix_tracklets_person_id", "person_id", "camera_key", "start_us", "end_us", "has_views", "space"),
     Index("ix_tracklets_start_us", "start_us"),
     Index("ix_tracklets_camera_key_end_us", "camera_key", "end_us"),
     Index("ix_tracklets_has_views_updated_us", "has_views", "updated_us"),

@@ -34,7 +34,7 @@ _CROP_RATIO = 1.8, 3.2
 _MOST_OF_CROP = 0.35
 """Share of such a picture that its person fills at least, whatever the detector thinks of it."""
 _PHOTO_HEIGHT_PX = 512
-"""No camera takes a photo of such a shape that is smaller: what a detector finds in one is a part of its person."""
+"""No camera takes a photo of such a shape that is smaller: what a detector found in one would be a part of its person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +87,13 @@ class PersonFinder:
         Raises:
             DetectorError: The model failed.
         """
-        with self._lock:
-            found = self._detector.detect(picture)
         height, width = picture.shape[:2]
-        boxes = _tall_enough(found)
-        return () if _is_cropped(boxes, width_px=width, height_px=height) else boxes
+        has_shape_of_one = _CROP_RATIO[0] <= height / width <= _CROP_RATIO[1]
+        if has_shape_of_one and height < _PHOTO_HEIGHT_PX:
+            return ()
+        with self._lock:
+            boxes = _tall_enough(self._detector.detect(picture))
+        return () if has_shape_of_one and _is_one(boxes, area_px=width * height) else boxes
 
 
 def open_finder(detector: str, *, min_score: float) -> PersonFinder:
@@ -212,12 +214,8 @@ def _tall_enough(found: Detections) -> tuple[Box, ...]:
     return tuple(box for box in boxes if box.y2 - box.y1 >= _LEAST_HEIGHT_PX)[:_MOST_PERSONS]
 
 
-def _is_cropped(boxes: Sequence[Box], *, width_px: int, height_px: int) -> bool:
-    """The picture has the shape of one person, and nobody smaller was found in it."""
-    least, most = _CROP_RATIO
-    if not least <= height_px / width_px <= most or len(boxes) > 1:
+def _is_one(boxes: Sequence[Box], *, area_px: int) -> bool:
+    """A picture of the shape of one person shows no more than that one, who fills it."""
+    if len(boxes) > 1:
         return False
-    if height_px < _PHOTO_HEIGHT_PX:
-        return True
-    area = sum((box.x2 - box.x1) * (box.y2 - box.y1) for box in boxes)
-    return not boxes or area >= _MOST_OF_CROP * width_px * height_px
+    return not boxes or (boxes[0].x2 - boxes[0].x1) * (boxes[0].y2 - boxes[0].y1) >= _MOST_OF_CROP * area_px

@@ -66,8 +66,8 @@ def test_a_picture_cropped_to_one_person_is_searched_whole(
     assert (photos.get(photos.add(picture(1000, 1900), "ann"), "ann").persons == ()) == is_whole
 
 
-def test_a_part_found_in_a_small_crop_is_no_other_person() -> None:
-    photos = book((30, 40, 60, 118))
+def test_a_small_crop_is_searched_whole_without_a_look_for_parts() -> None:
+    photos = book((30, 40, 60, 118), (70, 40, 100, 118))
     assert photos.get(photos.add(picture(128, 256), "ann"), "ann").persons == ()
 
 
