@@ -34,7 +34,7 @@ _CROP_RATIO = 1.8, 3.2
 _MOST_OF_CROP = 0.35
 """Share of such a picture that its person fills at least, whatever the detector thinks of it."""
 _PHOTO_HEIGHT_PX = 512
-"""No camera takes a photo of such a shape that is smaller: what a detector found in one would be a part of its person."""
+"""No camera takes a photo of such a shape that is smaller: what a detector finds in one is a part of its person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

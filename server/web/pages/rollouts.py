@@ -63,9 +63,7 @@ class RolloutPages:
             return Response(headers={"HX-Refresh": "true"})
         return render(request, "rollouts_live.html", **self._shown(rollout))
 
-    async def start(
-        self, request: Request, who: Operator, space: Space, *, force: IsForced = False
-    ) -> Response:
+    async def start(self, request: Request, who: Operator, space: Space, *, force: IsForced = False) -> Response:
         """Bring a release to the edges."""
         rollout = await self._console.roller.start(space, who, force=force)
         return redirect(request, "/rollouts", notice=f"The roll-out of {rollout.space} has begun.")
@@ -82,9 +80,7 @@ class RolloutPages:
         await self._console.roller.resume(who)
         return redirect(request, "/rollouts", notice="The roll-out goes on.")
 
-    async def abort(
-        self, request: Request, who: Operator, rollout_key: RolloutKey, reason: Reason = ""
-    ) -> Response:
+    async def abort(self, request: Request, who: Operator, rollout_key: RolloutKey, reason: Reason = "") -> Response:
         """Bring its edges back to the release before."""
         if len(reason) > _LONGEST_REASON:
             raise ProtocolError(f"a reason of {len(reason)} characters, wanted {_LONGEST_REASON} at most")
