@@ -135,7 +135,8 @@ def plot_loop(path: Path, figures: Mapping[str, float], num_refreshes: int) -> N
         cross = [figures[f"cross_test_map_{number}"] for number in numbers]
         axes.plot(places_x[1:], cross, marker="s", linestyle="--", label="new queries, gallery of the one before")
         if "map_offline_all_crops" in figures:
-            axes.axhline(figures["map_offline_all_crops"], color="C2", linewidth=1, label="all crops at once, offline")
+            label = "one such run on all crops, offline"
+            axes.axhline(figures["map_offline_all_crops"], color="C2", linewidth=1, label=label)
         axes.set_xlabel(name)
         axes.grid(visible=True, alpha=0.3)
     figure.axes[0].set_ylabel("mAP of 251 unseen people, %")

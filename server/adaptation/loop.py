@@ -269,10 +269,10 @@ class AdaptationLoop:
     def _noted(self, change: Callable[[], AdaptationRun], actor: Actor, what: str) -> AdaptationRun:
         """Carry a change out, and note it."""
         run = change()
-        entry = AuditEntry(
-            time_us=self._clock_us(), actor=actor, what=what, subject=f"run {run.run_key}", outcome=run.state
+        subject = f"run {run.run_key}"
+        self._append_audit(
+            AuditEntry(time_us=self._clock_us(), actor=actor, what=what, subject=subject, outcome="done")
         )
-        self._append_audit(entry)
         return run
 
 

@@ -89,8 +89,8 @@ def test_a_run_is_stopped_with_its_process_and_goes_on_there(parts: LoopParts) -
     run = asyncio.run(scenario())
     assert run.run_key == 1
     assert {name: step.num_taken for name, step in parts.steps.items()}["training"] == 1
-    told = [(entry.actor, entry.what, entry.subject) for entry in parts.audit]
-    assert told == [(ANN, what, "run 1") for what in ("adapt start", "adapt stop", "adapt resume")]
+    told = [(entry.actor, entry.what, entry.subject, entry.outcome) for entry in parts.audit]
+    assert told == [(ANN, what, "run 1", "done") for what in ("adapt start", "adapt stop", "adapt resume")]
 
 
 def test_a_failure_ends_the_run_with_its_reason(parts: LoopParts) -> None:

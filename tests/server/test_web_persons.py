@@ -109,6 +109,13 @@ def test_tracklets_come_by_pages_with_the_gap_before_each(
     assert "0:00:47" in second
 
 
+def test_two_cameras_that_saw_the_person_at_once_are_an_overlap_not_a_gap(
+    console: PersonsConsole, parts: ServerParts
+) -> None:
+    parts.ingest.step([batch(17, *(observation(0, time_s=52 + i, camid="cam3", tracklet_id=5) for i in range(4)))])
+    assert "none, overlaps by 0:00:01" in console.text("/persons/1")
+
+
 def test_crops_that_are_here_are_shown_and_others_are_asked_for(console: PersonsConsole) -> None:
     put(console.store, 1, 1)
     assert 'src="/crops/1/1.jpg"' in console.text("/persons/1")
