@@ -66,6 +66,7 @@ def test_a_page_can_be_read_without_scripts(scriptless: Visitor, path: str) -> N
     heading = page.inner_text("main h1")
     assert heading
     assert len(page.inner_text("main")) > len(heading) + 20
+    assert not any(part.is_visible() for part in page.locator(".script-only").all())
 
 
 def test_a_page_is_for_those_who_are_logged_in(stranger: Visitor, path: str) -> None:
