@@ -80,10 +80,13 @@ def plot_budgets(path: Path, direct: float, points: Sequence[Point]) -> None:
         axes.plot([100 * share for share in shares], values, "-", color=f"C{number}", label=strategy, lw=1.2)
     axes.axhline(direct, color="grey", linestyle="--", linewidth=1.0, label="direct transfer")
     axes.set_xscale("log")
+    percents = sorted({100 * point.share for point in points})
+    axes.set_xticks(percents, [f"{percent:g}" for percent in percents])
+    axes.minorticks_off()
     axes.set_xlabel("budget, % of all crops")
     axes.set_ylabel("mAP on unseen people, %")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="center right")
     figure.savefig(path, dpi=130)
 
 

@@ -74,7 +74,8 @@ def plot_methods(path: Path, direct: Scores | None, runs: Runs, *, test: str) ->
             axes.annotate(f"{mean:.1f}", (mean, place), (4, 6), textcoords="offset points", fontsize=8)
         if direct is not None:
             axes.axvline(direct[score], color="C3", ls="--", lw=1.2, label=f"direct transfer, {direct[score]:.1f}")
-            axes.legend(frameon=False, fontsize=8, loc="lower right")
+            axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        axes.margins(x=0.1)  # for the numbers beside the bars
         axes.set_yticks(range(len(runs)), list(runs))
         axes.set_xlabel(f"{'rank-1' if score == 'R1' else score}, % on {test}")
         axes.grid(visible=True, axis="x", alpha=0.3)
