@@ -28,8 +28,8 @@ from server.types import EVERYTHING, PrototypeRef, Scope, Views
 
 _PROTOTYPES_PER_PERSON = 4
 """How many prototypes to look at for each person wanted, at first: a person has one per camera."""
-_LEAST_CANDIDATES = 100
-"""Persons that go into the second stage, however few are wanted."""
+_LEAST_CANDIDATES = 30
+"""Persons that go into the second stage, however few are wanted; of more, as many are found (docs/log.md)."""
 
 _MOST_READ = 1000
 """Persons whose views are read in one go."""
