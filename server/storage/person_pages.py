@@ -180,10 +180,10 @@ def _is_called(part: str = "") -> ColumnElement[bool]:
 
 
 def _was_seen_in(scope: Scope) -> ColumnElement[bool]:
-    """Of persons; sums with 0 keep the database from any index but that of a person's tracklets, which are few."""
+    """Of persons; sums with 0 keep the database from any index but that of a person's tracklets, camera by camera."""
     seen = exists().where(
         tracklets.c.person_id == persons.c.person_id,
         tracklets.c.end_us + 0 >= scope.start_us,
         tracklets.c.start_us + 0 <= scope.end_us,
     )
-    return seen.where((tracklets.c.camera_key + 0).in_(scope.camera_keys)) if scope.camera_keys else seen
+    return seen.where(tracklets.c.camera_key.in_(scope.camera_keys)) if scope.camera_keys else seen

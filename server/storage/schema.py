@@ -106,7 +106,11 @@ tracklets = Table(
     Column("updated_us", BigInteger, nullable=False),
     Column("has_views", Boolean, nullable=False, server_default=true()),  # its observations still have embeddings
     UniqueConstraint("camera_key", "tracklet_id", "space"),
-    Index("ix_tracklets_person_id", "person_id", "camera_key", "start_us", "end_us", "has_views", "space"),
+    # All that lists and searches ask of a person's tracklets: their rows, with the sums, lie each on a page of its own.
+    Index(
+        "ix_tracklets_person_id",
+        *("person_id", "camera_key", "start_us", "end_us", "num_observations", "has_views", "space"),
+    ),
     Index("ix_tracklets_start_us", "start_us"),
     Index("ix_tracklets_camera_key_end_us", "camera_key", "end_us"),
     Index("ix_tracklets_has_views_updated_us", "has_views", "updated_us"),

@@ -1,4 +1,4 @@
-"""Indexes that answer alone: where and when a person was seen and what of it has views; and who has a name."""
+"""Indexes that answer alone: where, when and how often a person was seen, what of it has views; and who has a name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IS_NAMED = sa.text("name IS NOT NULL")
 
 def upgrade() -> None:
     op.drop_index(_TRACKLETS, "tracklets")
-    columns = ["person_id", "camera_key", "start_us", "end_us", "has_views", "space"]
+    columns = ["person_id", "camera_key", "start_us", "end_us", "num_observations", "has_views", "space"]
     op.create_index(_TRACKLETS, "tracklets", columns)
     op.create_index(_NAMES, "persons", ["name"], sqlite_where=_IS_NAMED, postgresql_where=_IS_NAMED)
 
