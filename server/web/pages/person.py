@@ -91,7 +91,6 @@ def routes(console: Console) -> APIRouter:
     """A person of a console, read."""
     router = APIRouter(prefix="/persons/{person_id}")
     reader = SqlPersonPages(console.site.engine)
-    demands = console.demands
 
     @router.get("")
     async def person(
@@ -107,7 +106,29 @@ def routes(console: Console) -> APIRouter:
         if view.person is None:
             return render(request, "person-gone.html", **values)
         gallery = await asyncio.to_thread(_best_crops, reader, person_id)
-        return render(request, "person.html", gallery=gallery, demand=demands.of(person_id), **values)
+        return render(request, "person.html", gallery=gallery, demand=console.demands.of(person_id), **values)
+
+    @router.get("/export")
+    async def export(
+        viewer: Viewer,
+        person_id: PersonId,
+        format: ExportFormat = ExportFormat.JSON,
+        fps: Annotated[float, Query(ge=0.001, le=1000)] = 25.0,
+    ) -> Response:
+        """All tracklets with every sighting, as a file."""
+        async with console.trail.noted("list tracklets", f"person {person_id}, every sighting"):
+            content = await asyncio.to_thread(_export, console, person_id, format, fps)
+        media_type, suffix = EXPORTS[format].media_type, EXPORTS[format].suffix
+        name = f'attachment; filename="person-{person_id}{suffix}"'
+        return Response(content, media_type=media_type, headers={"content-disposition": name})
+
+    _add_crops(router, console, reader)
+    return router
+
+
+def _add_crops(router: APIRouter, console: Console, reader: SqlPersonPages) -> None:
+    """The crops of a person, and asking for more."""
+    demands = console.demands
 
     @router.get("/crops")
     async def crops(request: Request, viewer: Viewer, person_id: PersonId) -> Response:
@@ -135,22 +156,6 @@ def routes(console: Console) -> APIRouter:
         became = f"Person {person_id} became a part of this one. " if into else ""
         notice = f"{became}{len(demand.wanted)} crops are asked for."
         return redirect(request, f"/persons/{asked_of}#crops", notice=notice)
-
-    @router.get("/export")
-    async def export(
-        viewer: Viewer,
-        person_id: PersonId,
-        format: ExportFormat = ExportFormat.JSON,
-        fps: Annotated[float, Query(ge=0.001, le=1000)] = 25.0,
-    ) -> Response:
-        """All tracklets with every sighting, as a file."""
-        async with console.trail.noted("list tracklets", f"person {person_id}, every sighting"):
-            content = await asyncio.to_thread(_export, console, person_id, format, fps)
-        media_type, suffix = EXPORTS[format].media_type, EXPORTS[format].suffix
-        name = f'attachment; filename="person-{person_id}{suffix}"'
-        return Response(content, media_type=media_type, headers={"content-disposition": name})
-
-    return router
 
 
 def _part(request: Request, person_id: int, gallery: Sequence[str], demand: Demand | None) -> Response:
