@@ -53,6 +53,7 @@ from train.recipes.transfer import (
     ecn_fourier,
     ecn_paper,
     ecn_source,
+    ecn_stargan,
     in_style_of,
 )
 from train.run_display import drawing, failure_in_words, progress_bar
@@ -77,6 +78,7 @@ RECIPES: dict[str, Callable[[], AdaptSettings]] = {
 TRANSFER_RECIPES: dict[str, Callable[[], TransferSettings]] = {
     "ecn": ecn,
     "ecn-fourier": ecn_fourier,
+    "ecn-stargan": ecn_stargan,
     "ecn-exemplar": ecn_exemplar,
     "ecn-exemplar-camera": ecn_exemplar_camera,
     "ecn-exemplar-neighbourhood": ecn_exemplar_neighbourhood,

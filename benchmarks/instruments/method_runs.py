@@ -7,6 +7,7 @@ nobody sees (`market-500-251`). OSNet x0.25 from MSMT17 weights, save for networ
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,11 +25,13 @@ from train.commands_supervised import RECIPES as SUPERVISED_RECIPES
 from train.crop_cache import DEFAULT_CACHE, load_crops
 from train.datasets.registry import read_split
 from train.datasets.samples import ReidSample, Split, labelled_pids
+from train.errors import TrainingError
 from train.evaluator import Evaluate, evaluator_of
-from train.run_folder import RunFolder
+from train.run_folder import CHECKPOINT_FILE, RunFolder
 from train.site import SiteCrops, site_of
 from train.source import SourceCrops, source_of
 from train.start import read_start
+from train.styles.transferred import STYLE_FILE
 from train.transfer import Transfer, TransferSettings
 
 ARCHITECTURE = "osnet_x0_25"
@@ -91,6 +94,8 @@ def run_of(method: str, seed: int, chosen: Namespace) -> CommandRun:
     if _takes_source(settings):
         words += ["--source", DATASET, "--source-split", SOURCE_SPLIT]
         files["--source-root"] = chosen.data
+    if isinstance(settings, TransferSettings) and settings.style.kind == "stargan" and chosen.styles is not None:
+        files["--styles"] = chosen.styles
     if chosen.epochs:
         words += ["--epochs", str(chosen.epochs)]
     return CommandRun(
@@ -102,6 +107,22 @@ def run_of(method: str, seed: int, chosen: Namespace) -> CommandRun:
         files=files,
         init=chosen.checkpoint,
     )
+
+
+def trained_style(chosen: Namespace) -> Path:
+    """Folder of a StarGAN of the target's cameras, trained by the public command where that has not been done.
+
+    Raises:
+        TrainingError: The command failed; its error output was shown.
+    """
+    folder: Path = chosen.runs / "style"
+    if (folder / STYLE_FILE).is_file():
+        return folder
+    words = ["style-transfer", "--data", DATASET, "--split", TARGET_SPLIT, "--data-root", str(chosen.data)]
+    words += ["--out", str(folder), *(["--resume"] if (folder / CHECKPOINT_FILE).is_file() else [])]
+    if subprocess.run([sys.executable, "-m", "train", *words], cwd=ROOT, check=False).returncode != 0:
+        raise TrainingError(f"style-transfer into {folder} failed")
+    return folder
 
 
 def publish_runs(name: str, chosen: Namespace, runs: Sequence[CommandRun]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -12,7 +13,7 @@ from benchmarks.ablations import GROUPS, _rows
 from benchmarks.instruments import method_runs
 from benchmarks.instruments.command_runs import CommandRun, check_task, complete
 from benchmarks.instruments.method_report import by_name, figures_of, plot_methods, table
-from benchmarks.instruments.method_runs import run_of
+from benchmarks.instruments.method_runs import run_of, trained_style
 from benchmarks.method_table import METHODS, NAME
 from train.errors import TrainingError
 from train.optimiser import OptimiserSettings
@@ -95,6 +96,33 @@ def test_methods_that_learn_from_a_source_are_given_one(tmp_path: Path, method: 
     assert command[command.index("--epochs") + 1] == "3"
     assert command[command.index("--init") + 1] == str(tmp_path / "weights.pth")
     assert "--resume" not in command
+
+
+def test_an_ablation_by_a_stargan_is_given_its_folder_which_is_trained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    wanted = chosen(tmp_path)
+    with pytest.raises(TrainingError, match="style failed"):
+        trained_style(wanted)
+    style = Path(started[0][started[0].index("--out") + 1])
+    assert "--resume" not in started[0]
+    style.mkdir()
+    (style / "checkpoint.pt").write_bytes(b"half way")
+    with pytest.raises(TrainingError):
+        trained_style(wanted)
+    assert started[1][-1] == "--resume"
+    (style / "style.json").write_text("{}")
+    wanted.styles = trained_style(wanted)
+    assert len(started) == 2
+    assert run_of("ecn-stargan", 1, wanted).files["--styles"] == style
+    assert "--styles" not in run_of("ecn", 1, wanted).files
 
 
 def test_a_network_from_scratch_is_trained_with_labels(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def ecn_fourier() -> TransferSettings:
     return _short_ecn("fourier")
 
 
+def ecn_stargan() -> TransferSettings:
+    """Return the same with a StarGAN's pictures: the folder that `osprey-train style-transfer` left is given beside."""
+    return _short_ecn("stargan")
+
+
 def ecn_exemplar() -> TransferSettings:
     """Return ECN with exemplar invariance alone."""
     return _short_ecn("none", camera=False, neighbourhood=False)
