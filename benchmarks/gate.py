@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.harness import RESULTS, ROOT, Outcome, flags, publish
-from benchmarks.instruments.gate_plot import plot_verdicts
-from benchmarks.instruments.gate_poisons import Workshop, network_of, with_noise
-from benchmarks.instruments.gate_sites import write_market, write_simulated
-from benchmarks.instruments.gate_truth import Truth
+from benchmarks.instruments.gate.plot import plot_verdicts
+from benchmarks.instruments.gate.poisons import Workshop, network_of, with_noise
+from benchmarks.instruments.gate.sites import write_market, write_simulated
+from benchmarks.instruments.gate.truth import Truth
 from reid.logs import configure_logs
 from reid.release import Release, Thresholds, load_release
 from reid.snapshot import Snapshot

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import RESULTS, Outcome, flags, publish
-from benchmarks.instruments.identity_baseline import nearest_prototype
-from benchmarks.instruments.identity_market import read_market
-from benchmarks.instruments.identity_plot import Curve, plot_curves
-from benchmarks.instruments.identity_replay import replay
-from benchmarks.instruments.identity_scene import Scene
-from benchmarks.instruments.identity_scores import SceneScores, score
-from benchmarks.instruments.identity_site import read_site
+from benchmarks.instruments.identity.baseline import nearest_prototype
+from benchmarks.instruments.identity.market import read_market
+from benchmarks.instruments.identity.plot import Curve, plot_curves
+from benchmarks.instruments.identity.replay import replay
+from benchmarks.instruments.identity.scene import Scene
+from benchmarks.instruments.identity.scores import SceneScores, score
+from benchmarks.instruments.identity.site import read_site
 from reid.logs import configure_logs
 from reid.release import load_release
 from server.settings import DEFAULT_RELEASE

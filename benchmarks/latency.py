@@ -21,10 +21,10 @@ from typing import Any
 import structlog
 
 from benchmarks.harness import RESULTS, ROOT, Outcome, flags, publish
-from benchmarks.instruments.latency_compare import changes, comparison, read_results
-from benchmarks.instruments.latency_course import PARTS, Course, Effort
-from benchmarks.instruments.latency_plot import plot_latency
-from benchmarks.instruments.latency_table import insert, markdown
+from benchmarks.instruments.latency.compare import changes, comparison, read_results
+from benchmarks.instruments.latency.course import PARTS, Course, Effort
+from benchmarks.instruments.latency.plot import plot_latency
+from benchmarks.instruments.latency.table import insert, markdown
 from edge.settings import SHIPPED_RELEASE
 from reid.machine import cpu_name
 from reid.release import load_release

@@ -22,8 +22,8 @@ import numpy as np
 
 from benchmarks.harness import RESULTS, ROOT, Outcome, flags, publish
 from benchmarks.instruments.camera_biased import exact_top, queries, write_vectors
-from benchmarks.instruments.search_engines import ENGINES, OURS
-from benchmarks.instruments.search_plot import plot_search
+from benchmarks.instruments.search.engines import ENGINES, OURS
+from benchmarks.instruments.search.plot import plot_search
 
 NAME = "search"
 _SIZES = (100_000, 200_000, 1_000_000)
@@ -143,7 +143,7 @@ def _probe(engine: str, folder: Path, action: str) -> Measurement:
     Raises:
         CalledProcessError: It failed; its error output was shown.
     """
-    command = [sys.executable, "-m", "benchmarks.instruments.search_probe", engine, str(folder.resolve()), action]
+    command = [sys.executable, "-m", "benchmarks.instruments.search.probe", engine, str(folder.resolve()), action]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     answer: Measurement = json.loads(done.stdout.splitlines()[-1])
     return answer

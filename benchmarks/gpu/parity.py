@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.needs import need_gpu
-from benchmarks.instruments.latency_scene import draw_scene
+from benchmarks.instruments.latency.scene import draw_scene
 from edge.backends.tensorrt.embedder import open_tensorrt_embedder, tensorrt_precisions
 from reid.embedder import OnnxEmbedder
 from reid.errors import ReleaseMismatchError

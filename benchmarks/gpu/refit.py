@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.gpu.needs import need_gpu
-from benchmarks.instruments.latency_release import other_release
-from benchmarks.instruments.latency_scene import draw_scene
-from benchmarks.instruments.latency_swap import measure_swaps, ways_to_prepare
+from benchmarks.instruments.latency.release import other_release
+from benchmarks.instruments.latency.scene import draw_scene
+from benchmarks.instruments.latency.swap import measure_swaps, ways_to_prepare
 from edge.backends.tensorrt.embedder import open_tensorrt_embedder
 from reid.embedder import OnnxEmbedder
 from reid.errors import ReleaseMismatchError

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.needs import MissingPartError, need_gpu, need_torch_cuda
-from benchmarks.instruments.latency_rivals import load_network
-from benchmarks.instruments.latency_scene import draw_scene
-from benchmarks.instruments.latency_spread import spread_of, times_in_turn
+from benchmarks.instruments.latency.rivals import load_network
+from benchmarks.instruments.latency.scene import draw_scene
+from benchmarks.instruments.latency.spread import spread_of, times_in_turn
 from edge.backends.cuda.choice import open_cuda
 from edge.backends.cuda.interface import Cuda
 from edge.backends.tensorrt.embedder import SIZES, engine_folder, find_gpu, open_tensorrt_embedder

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks.gate import Kind, Row, figures_of, table
-from benchmarks.instruments.gate_plot import plot_verdicts
-from benchmarks.instruments.gate_poisons import overflowing, with_noise
-from benchmarks.instruments.gate_sites import SITE, write_simulated
-from benchmarks.instruments.gate_truth import Truth
+from benchmarks.instruments.gate.plot import plot_verdicts
+from benchmarks.instruments.gate.poisons import overflowing, with_noise
+from benchmarks.instruments.gate.sites import SITE, write_simulated
+from benchmarks.instruments.gate.truth import Truth
 from train.datasets.samples import Split
 from train.osnet import OSNet, find_architecture
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.identity import judge
-from benchmarks.instruments.identity_baseline import nearest_prototype
-from benchmarks.instruments.identity_plot import plot_curves
-from benchmarks.instruments.identity_scene import Scene, Similarity
-from benchmarks.instruments.identity_scores import score
+from benchmarks.instruments.identity.baseline import nearest_prototype
+from benchmarks.instruments.identity.plot import plot_curves
+from benchmarks.instruments.identity.scene import Scene, Similarity
+from benchmarks.instruments.identity.scores import score
 
 DIM = 16
 NUM_PEOPLE = 3

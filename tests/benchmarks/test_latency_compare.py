@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.instruments.latency_compare import changes, comparison, read_results
+from benchmarks.instruments.latency.compare import changes, comparison, read_results
 from benchmarks.latency import main
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.instruments.latency_contestants import our_contestants
-from benchmarks.instruments.latency_energy import board_mw, find_meters, joules_per_call
-from benchmarks.instruments.latency_release import other_release
-from benchmarks.instruments.latency_rivals import extract, zoo_contestants
-from benchmarks.instruments.latency_scene import Scene, boxes_of_height
-from benchmarks.instruments.latency_swap import longest_gap_ms, measure_swaps, ways_to_prepare
+from benchmarks.instruments.latency.contestants import our_contestants
+from benchmarks.instruments.latency.energy import board_mw, find_meters, joules_per_call
+from benchmarks.instruments.latency.release import other_release
+from benchmarks.instruments.latency.rivals import extract, zoo_contestants
+from benchmarks.instruments.latency.scene import Scene, boxes_of_height
+from benchmarks.instruments.latency.swap import longest_gap_ms, measure_swaps, ways_to_prepare
 from edge.backends.registry import BACKENDS
 from edge.settings import SHIPPED_RELEASE
 from reid.embedder import OnnxEmbedder

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from benchmarks.instruments.latency_spread import spread_of, times_in_turn
+from benchmarks.instruments.latency.spread import spread_of, times_in_turn
 
 
 def test_percentiles_lie_where_they_are_by_definition() -> None:

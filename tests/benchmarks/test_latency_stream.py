@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.instruments.counting_server import CountingServer
-from benchmarks.instruments.latency_cameras import CameraServer
-from benchmarks.instruments.latency_relay import Acknowledged, Relay
-from benchmarks.instruments.latency_scene import Recording
-from benchmarks.instruments.latency_stream import summary, waits_ms
+from benchmarks.instruments.latency.cameras import CameraServer
+from benchmarks.instruments.latency.relay import Acknowledged, Relay
+from benchmarks.instruments.latency.scene import Recording
+from benchmarks.instruments.latency.stream import summary, waits_ms
 from edge.sources.registry import open_source
 from protos.ingest_pb2 import Hello, Observation, ObservationBatch, StreamObservationsRequest
 from protos.ingest_pb2_grpc import IngestServiceStub

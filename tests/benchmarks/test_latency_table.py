@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.instruments.latency_plot import plot_latency
-from benchmarks.instruments.latency_table import BEGIN, END, insert, markdown
+from benchmarks.instruments.latency.plot import plot_latency
+from benchmarks.instruments.latency.table import BEGIN, END, insert, markdown
 
 SPREAD = {"p50_ms": 2.0, "p90_ms": 2.5, "p99_ms": 3.0, "max_ms": 4.0, "count": 100}
 DETAILS: dict[str, Any] = {

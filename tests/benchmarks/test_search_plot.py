@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.instruments.search_plot import plot_search
+from benchmarks.instruments.search.plot import plot_search
 
 FOUND = {"settings": {"32": {"p99_ms": 2.0, "recall10": 0.95}, "64": {"p99_ms": 3.0, "recall10": 0.991}}}
 

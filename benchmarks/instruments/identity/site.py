@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.instruments.identity_scene import Scene, similarity_of
+from benchmarks.instruments.identity.scene import Scene, similarity_of
 from demo.truth import pid_of
 from edge.detectors import open_detector
 from edge.engine import Engine

@@ -1,6 +1,6 @@
 """Measures one search engine at one size, in a process of its own; prints one JSON object.
 
-    python -m benchmarks.instruments.search_probe ENGINE FOLDER build|measure
+    python -m benchmarks.instruments.search.probe ENGINE FOLDER build|measure
 
 `build` leaves the index in FOLDER/ENGINE; `measure` starts from there, as after a restart. FOLDER holds `vectors.npy`,
 `queries.npy` and `truth.npy`.
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.instruments.camera_biased import DIM
-from benchmarks.instruments.search_engines import ENGINES, Engine
-from benchmarks.instruments.search_rivals import NotBuiltError
+from benchmarks.instruments.search.engines import ENGINES, Engine
+from benchmarks.instruments.search.rivals import NotBuiltError
 from reid.types import FloatArray, IntArray
 
 _TOP = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks.instruments.identity_scores import SceneScores
+from benchmarks.instruments.identity.scores import SceneScores
 
 Curve = Sequence[tuple[float, SceneScores]]
 """Threshold and scores."""

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.harness import ROOT
-from benchmarks.instruments.latency_contestants import BATCHES, Contestant, Missing
+from benchmarks.instruments.latency.contestants import BATCHES, Contestant, Missing
 from reid.embedding import normalise
 from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, crop_person, network_input
 from reid.release import Release
@@ -134,7 +134,7 @@ def _features(network: Callable[[Any], Any], images: Any) -> FloatArray:
 def _compile_apart(release: Release, batch: int) -> float | None:
     """Compile in a process that can be given up; its cache serves this one. Returns seconds; None if it failed."""
     began_s = time.monotonic()
-    words = [sys.executable, "-m", "benchmarks.instruments.latency_rivals", str(release.folder), str(batch)]
+    words = [sys.executable, "-m", "benchmarks.instruments.latency.rivals", str(release.folder), str(batch)]
     try:
         subprocess.run(words, cwd=ROOT, check=True, capture_output=True, timeout=_COMPILE_PATIENCE_S)
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):

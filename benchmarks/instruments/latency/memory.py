@@ -1,6 +1,6 @@
 """Memory and start of one back end, in a process of its own.
 
-    python -m benchmarks.instruments.latency_memory RELEASE BACKEND PRECISION NUM_THREADS
+    python -m benchmarks.instruments.latency.memory RELEASE BACKEND PRECISION NUM_THREADS
 
 `torch` as the back end is the release's OSNet in torch, eager.
 """
@@ -33,7 +33,7 @@ def measure_memory(release: Path, backend: str, precision: str, *, num_threads: 
     Raises:
         RuntimeError: It failed.
     """
-    words = [sys.executable, "-m", "benchmarks.instruments.latency_memory", str(release), backend, precision]
+    words = [sys.executable, "-m", "benchmarks.instruments.latency.memory", str(release), backend, precision]
     done = subprocess.run(
         [*words, str(num_threads)], cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
     )
@@ -61,7 +61,7 @@ def _probe(folder: Path, backend: str, precision: Precision, num_threads: int) -
 
 def _open(folder: Path, backend: str, precision: Precision, num_threads: int) -> Callable[[UInt8Array], Any]:
     if backend == "torch":
-        from benchmarks.instruments.latency_rivals import torch_contestants  # noqa: PLC0415 (torch is large)
+        from benchmarks.instruments.latency.rivals import torch_contestants  # noqa: PLC0415 (torch is large)
 
         found, _, _ = torch_contestants(load_release(folder), num_threads=num_threads, compiles=False)
         return lambda crops: found[0].run(found[0].prepare(crops))

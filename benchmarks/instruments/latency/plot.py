@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from benchmarks.instruments.latency_rivals import COMPILED, EAGER
+from benchmarks.instruments.latency.rivals import COMPILED, EAGER
 
 
 def plot_latency(path: Path, details: Mapping[str, Any]) -> None:

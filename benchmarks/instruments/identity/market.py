@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.instruments.identity_scene import Scene, Similarity
+from benchmarks.instruments.identity.scene import Scene, Similarity
 from reid.embedder import OnnxEmbedder
 from reid.release import Release
 from reid.types import FloatArray

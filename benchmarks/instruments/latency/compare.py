@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.instruments.latency_table import table
+from benchmarks.instruments.latency.table import table
 
 _MORE_IS_BETTER = ("speedup", "cosine")
 _MOST_COSINE_LOSS = 1e-3

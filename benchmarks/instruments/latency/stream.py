@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import ROOT
-from benchmarks.instruments.latency_cameras import CameraServer
-from benchmarks.instruments.latency_relay import Acknowledged, Relay
-from benchmarks.instruments.latency_scene import Recording
-from benchmarks.instruments.latency_spread import spread_of
+from benchmarks.instruments.latency.cameras import CameraServer
+from benchmarks.instruments.latency.relay import Acknowledged, Relay
+from benchmarks.instruments.latency.scene import Recording
+from benchmarks.instruments.latency.spread import spread_of
 from benchmarks.instruments.server_process import osprey_server
 
 _PATIENCE_S = 90.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.instruments.identity_scene import Scene
+from benchmarks.instruments.identity.scene import Scene
 from reid.embedding import normalise
 from reid.types import FloatArray
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.instruments.latency_contestants import BATCHES, Contestant, Missing, our_contestants
-from benchmarks.instruments.latency_energy import find_meters, joules_per_call
-from benchmarks.instruments.latency_memory import measure_memory
-from benchmarks.instruments.latency_release import SCALABLE, other_release
-from benchmarks.instruments.latency_rivals import EAGER, torch_contestants, zoo_contestants
-from benchmarks.instruments.latency_scene import Scene, boxes_of_height, draw_scene, record
-from benchmarks.instruments.latency_spread import spread_of, times_in_turn
-from benchmarks.instruments.latency_stream import StreamPlan, measure_streams
-from benchmarks.instruments.latency_swap import measure_swaps, ways_to_prepare
+from benchmarks.instruments.latency.contestants import BATCHES, Contestant, Missing, our_contestants
+from benchmarks.instruments.latency.energy import find_meters, joules_per_call
+from benchmarks.instruments.latency.memory import measure_memory
+from benchmarks.instruments.latency.release import SCALABLE, other_release
+from benchmarks.instruments.latency.rivals import EAGER, torch_contestants, zoo_contestants
+from benchmarks.instruments.latency.scene import Scene, boxes_of_height, draw_scene, record
+from benchmarks.instruments.latency.spread import spread_of, times_in_turn
+from benchmarks.instruments.latency.stream import StreamPlan, measure_streams
+from benchmarks.instruments.latency.swap import measure_swaps, ways_to_prepare
 from edge.backends.registry import BACKENDS
 from reid.errors import OspreyError
 from reid.preprocess import network_input

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.instruments.search_engines import ENGINES, OURS
+from benchmarks.instruments.search.engines import ENGINES, OURS
 
 _AIMS = {200_000: (0.99, 10.0), 1_000_000: (0.97, 20.0)}
 """Least recall and most p99, ms."""

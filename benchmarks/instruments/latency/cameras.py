@@ -8,7 +8,7 @@ from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from benchmarks.instruments.latency_scene import Recording
+from benchmarks.instruments.latency.scene import Recording
 
 _HEAD_START_S = 0.3
 """From a camera's opening to its first frame."""

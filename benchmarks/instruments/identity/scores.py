@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from trackers.eval import compute_hota_metrics
 
-from benchmarks.instruments.identity_scene import Scene
+from benchmarks.instruments.identity.scene import Scene
 from reid.identity_metrics import NOBODY, cross_camera_pairs, idf1, majority
 from reid.types import IntArray
 

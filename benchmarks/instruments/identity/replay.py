@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.instruments.identity_scene import Scene
+from benchmarks.instruments.identity.scene import Scene
 from server.gallery.local import LocalGallery
 from server.ingest import Ingest
 from server.matching.consolidation import ConsolidationSettings, consolidate

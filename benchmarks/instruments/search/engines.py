@@ -13,7 +13,7 @@ from pymilvus import MilvusClient
 
 from benchmarks.instruments.camera_biased import spans
 from benchmarks.instruments.milvus_server import MilvusServerError, milvus_server
-from benchmarks.instruments.search_rivals import (
+from benchmarks.instruments.search.rivals import (
     BLOCK,
     EF_CONSTRUCTION,
     EFFORTS,

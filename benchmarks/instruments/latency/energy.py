@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.instruments.latency_contestants import Missing
+from benchmarks.instruments.latency.contestants import Missing
 
 _POWERCAP = Path("/sys/class/powercap")
 _TEGRASTATS_INTERVAL_MS = 100
