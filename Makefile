@@ -9,6 +9,7 @@ MILVUS := $(VENV)/milvus/bin/milvus-server
 AXE_VERSION := 4.14.1
 AXE := $(VENV)/axe/node_modules/axe-core/axe.min.js
 READY := $(VENV)/.ready
+WORKERS ?= 2
 SOURCES := edge server train simulation reid demo benchmarks tests
 
 .PHONY: help demo test test-all check bench protos format clean
@@ -49,8 +50,9 @@ chromium:  ## install Chromium for the tests of the console where apt-get and ro
 demo: $(READY)  ## a simulated site and one refresh of its network, six minutes; OUT=folder keeps the results, QUICK=1 leaves the refresh out, KEEP=1 goes on for the console
 	$(BIN)/python -m demo $(if $(OUT),--out $(OUT)) $(if $(QUICK),--no-refresh) $(if $(KEEP),--keep)
 
-test: $(READY) postgresql chromium | $(MILVUS) $(AXE)  ## all tests that need no GPU
-	$(BIN)/python -m pytest -m 'not gpu' --durations=15
+test: $(READY) postgresql chromium | $(MILVUS) $(AXE)  ## all tests that need no GPU, in WORKERS=2 processes
+	# in the order of folders: after tests in a browser, a process has an event loop that other tests trip over
+	$(BIN)/python -m pytest -m 'not gpu' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 check: lint types layers protos-check test  ## everything CI runs
 

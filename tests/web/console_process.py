@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ class ConsoleProcess:
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
-                process.kill()
+                process.send_signal(signal.SIGABRT)  # its log then says where each of its threads is
                 process.wait()
 
     def log(self) -> str:
@@ -81,7 +82,7 @@ class ConsoleProcess:
                     [sys.executable, "-m", module, *map(str, words)],
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
                 )
             )
 
