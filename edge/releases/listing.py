@@ -43,7 +43,9 @@ def list_releases(store: ReleaseStore, state: ReleaseState) -> list[ReleaseRow]:
     """
     request = store.read_request()
     waiting = request.key if request and request.action == "install" else ""
-    rows = [_row(store, key, *_standing(state, key, waiting)) for key in store.list_keys()]
+    found = [_row(store, key, *_standing(state, key, waiting)) for key in store.list_keys()]
+    there = set(store.list_keys())  # a running agent may have deleted some meanwhile
+    rows = [row for row in found if row.key in there]
     gone = [ReleaseRow(key, "", "", "failed", reason) for key, reason in state.failed.items()]
     keys = {row.key for row in rows}
     return sorted([*rows, *(row for row in gone if row.key not in keys)], key=lambda row: row.key != state.running)

@@ -22,7 +22,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -220,10 +220,11 @@ class ReleaseStore:
 
     def list_keys(self) -> list[str]:
         """Releases that are there, those staged last at the end."""
-        found = [
-            path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}") if not path.parent.name.startswith(".")
-        ]
-        return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+        found = []
+        for path in self._folder.glob(f"*/{MANIFEST_FILE}"):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                found.append((path.parent.stat().st_mtime_ns, path.parent.name))
+        return [name for _, name in sorted(found) if not name.startswith(".")]
 
     def prune(self, state: ReleaseState) -> None:
         """Delete what failed, then the oldest of what nobody needs, until `keep` are left; by the holder only."""
@@ -236,8 +237,7 @@ class ReleaseStore:
             kept = needed.union(spare[max(0, len(spare) - max(0, self._keep - len(needed))) :])
             for key in self.list_keys():
                 if key not in kept:
-                    shutil.rmtree(self._folder / key, ignore_errors=True)
-                    (self._folder / f"{key}.backend.json").unlink(missing_ok=True)
+                    self._delete(key)
 
     def roll_back_now(self) -> str:
         """Go back to the release before, while no agent runs; by the holder only. Returns what starts next.
@@ -308,8 +308,17 @@ class ReleaseStore:
         finally:
             os.close(descriptor)
 
+    def _delete(self, key: str) -> None:
+        """Delete a release at once for whoever looks: nobody sees half of one, even if this process is killed."""
+        leftover = self._folder / f".{key}.deleted"
+        shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(OSError):  # like a file that cannot be deleted: it is tried again
+            (self._folder / key).replace(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
+        (self._folder / f"{key}.backend.json").unlink(missing_ok=True)
+
     def _remove_leftovers(self) -> None:
-        """Delete what a killed copy left behind, unless somebody is copying right now."""
+        """Delete what a killed copy or deletion left behind, unless somebody is copying right now."""
         with self._locked(_STAGING_LOCK_FILE) as is_free:
             for path in self._folder.glob(".*") if is_free else ():
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -46,6 +46,20 @@ def test_what_failed_is_listed_with_its_reason_when_its_folder_is_gone(store):
     assert (row.release, row.reason, row.to_json()["key"]) == ("", "not finite", row.key)
 
 
+def test_what_the_agent_deletes_while_it_is_listed_is_gone_and_not_damaged(store, monkeypatch):
+    failed, state = store.read_state().running, store.write_state(store.read_state().give_up("not finite"))
+    load = ReleaseStore.load
+
+    def load_late(self, key):
+        if key == failed:
+            self.prune(state)
+        return load(self, key)
+
+    monkeypatch.setattr(ReleaseStore, "load", load_late)
+    (row,) = [row for row in list_releases(store, state) if row.key == failed]
+    assert (row.status, row.reason) == ("failed", "not finite")
+
+
 def test_a_damaged_release_is_named(store):
     (store.folder / store.read_state().confirmed / MODEL_FILE).write_bytes(b"x")
     (row,) = [row for row in list_releases(store, store.read_state()) if row.status == "damaged"]

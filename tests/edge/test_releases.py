@@ -124,6 +124,20 @@ def test_what_waits_to_be_installed_is_not_tidied_away(tmp_path, store):
     assert request.key in store.list_keys()
 
 
+def test_a_deletion_that_is_killed_leaves_no_half_release(store, tmp_path, tiny_release, monkeypatch):
+    confirm(store, tiny_release)
+    request, _ = store.ask_to_install(newer(tmp_path, 2).folder)
+    failed, state = request.key, store.write_state(store.read_state().begin(request).try_out().give_up("not finite"))
+    store.clear_request()
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        store.prune(state)
+    assert failed not in store.list_keys()
+    assert [path.name for path in store.folder.glob(".*.deleted")] == [f".{failed}.deleted"]
+    store.recover()
+    assert not list(store.folder.glob(".*.deleted"))
+
+
 def test_leftovers_of_a_killed_copy_are_removed(store):
     leftover = store.folder / ".tiny.abc"
     leftover.mkdir()
