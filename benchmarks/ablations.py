@@ -23,7 +23,7 @@ from train.recipes.ablations import OSNET_ABLATIONS
 
 NAME = "ablations"
 GROUPS: dict[str, tuple[str, ...]] = {
-    "ecn": ("ecn-source", "ecn-exemplar", "ecn-exemplar-camera", "ecn-exemplar-neighbourhood", "ecn"),
+    "ecn": ("ecn-source", "ecn-site", "ecn-exemplar", "ecn-exemplar-camera", "ecn-exemplar-neighbourhood", "ecn"),
     "styles": ("ecn-exemplar-neighbourhood", "ecn", "ecn-fourier", "ecn-stargan"),
     "mar": ("mar-source", "mar-no-discrimination", "mar-no-consistency", "mar-no-joint", "mar"),
     "ise": ("cluster-contrast", "ise-pli", "ise-lp", "ise"),

@@ -52,6 +52,7 @@ from train.recipes.transfer import (
     ecn_exemplar_neighbourhood,
     ecn_fourier,
     ecn_paper,
+    ecn_site,
     ecn_source,
     ecn_stargan,
     in_style_of,
@@ -83,6 +84,7 @@ TRANSFER_RECIPES: dict[str, Callable[[], TransferSettings]] = {
     "ecn-exemplar-camera": ecn_exemplar_camera,
     "ecn-exemplar-neighbourhood": ecn_exemplar_neighbourhood,
     "ecn-source": ecn_source,
+    "ecn-site": ecn_site,
     "ecn-paper": ecn_paper,
     **MAR_RECIPES,
 }

@@ -54,6 +54,11 @@ def ecn_source() -> TransferSettings:
     return _short_ecn("none", camera=False, target_weight=0.0)
 
 
+def ecn_site() -> TransferSettings:
+    """Return what ECN's invariances alone do: the source is seen, and its labels count for nothing."""
+    return _short_ecn("colour", target_weight=1.0)
+
+
 def ecn_paper() -> TransferSettings:
     """Return ECN as its paper trains, at OSNet's input, for a GPU: 60 epochs of 100 steps of 128 + 128.
 
