@@ -69,6 +69,18 @@ def test_a_residual_generator_starts_as_the_picture_and_sees_the_wanted_camera()
     assert not torch.equal(made[0], made[1])
 
 
+def test_a_coarse_change_has_no_checks_and_keeps_the_colour_it_adds() -> None:
+    torch.manual_seed(0)
+    pictures, camera = torch.zeros(1, 3, 32, 16), torch.tensor([1])
+    fine = Generator(TINY, 2)
+    torch.nn.init.normal_(fine.layers[-1].weight)
+    coarse = Generator(TINY.model_copy(update={"coarse_px": 4}), 2)
+    coarse.load_state_dict(fine.state_dict())
+    rough, smooth = (generator(pictures, camera) for generator in (fine, coarse))
+    assert smooth.diff(dim=2).abs().mean() < 0.2 * rough.diff(dim=2).abs().mean()
+    torch.testing.assert_close(smooth.mean(dim=(2, 3)), rough.mean(dim=(2, 3)), rtol=0, atol=0.1)
+
+
 def test_a_discriminator_with_too_many_halvings_is_refused() -> None:
     with pytest.raises(ValueError, match="5 halvings of 16 pixels leave none"):
         Discriminator(TINY.model_copy(update={"num_layers": 5}), 2)

@@ -16,6 +16,7 @@ def stargan_light() -> StarganSettings:
         num_blocks=3,
         num_layers=3,
         is_residual=True,
+        coarse_px=4,
         num_steps=1500,
         num_critic=2,
         peak_lr=5e-4,

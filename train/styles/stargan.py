@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import avg_pool2d, interpolate, one_hot
 
 from reid.settings import Settings
 
@@ -36,6 +36,8 @@ class StarganSettings(Settings):
     """Halvings of the discriminator."""
     is_residual: bool = False
     """The generator adds to the picture."""
+    coarse_px: int = Field(default=1, ge=1)
+    """What a residual generator adds is evened out over squares of so many pixels, and smooth between them."""
     seed: int = 1
     num_steps: int = Field(default=40_000, gt=0)
     """Of the generator."""
@@ -70,7 +72,7 @@ class Generator(nn.Module):
     def __init__(self, settings: StarganSettings, num_cameras: int) -> None:
         super().__init__()
         self._num_cameras = num_cameras
-        self._is_residual = settings.is_residual
+        self._is_residual, self._coarse_px = settings.is_residual, settings.coarse_px
         width = settings.channels
         layers: list[nn.Module] = _norm_relu(nn.Conv2d(3 + num_cameras, width, 7, padding=3, bias=False), width)
         for _ in range(_GENERATOR_DOWN):
@@ -98,7 +100,7 @@ class Generator(nn.Module):
         wanted_BV = one_hot(cameras_B, self._num_cameras).to(pictures_B3HW)
         wanted_BVHW = wanted_BV[:, :, None, None].expand(-1, -1, *pictures_B3HW.shape[2:])
         made: Tensor = self.layers(torch.cat([pictures_B3HW, wanted_BVHW], dim=1))
-        return pictures_B3HW + made if self._is_residual else torch.tanh(made)
+        return pictures_B3HW + _coarse(made, self._coarse_px) if self._is_residual else torch.tanh(made)
 
 
 class Discriminator(nn.Module):
@@ -146,6 +148,13 @@ class ResidualBlock(nn.Module):
         """(B, C, H, W) -> the same."""
         summed: Tensor = feats_BCHW + self.layers(feats_BCHW)
         return summed
+
+
+def _coarse(change_B3HW: Tensor, side_px: int) -> Tensor:
+    if side_px == 1:
+        return change_B3HW
+    squares = avg_pool2d(change_B3HW, side_px, ceil_mode=True)
+    return interpolate(squares, size=change_B3HW.shape[2:], mode="bilinear", align_corners=False)
 
 
 def _norm_relu(convolution: nn.Module, width: int) -> list[nn.Module]:
