@@ -50,8 +50,8 @@ chromium:  ## install Chromium for the tests of the console where apt-get and ro
 demo: $(READY)  ## a simulated site and one refresh of its network, six minutes; OUT=folder keeps the results, QUICK=1 leaves the refresh out, KEEP=1 goes on for the console
 	$(BIN)/python -m demo $(if $(OUT),--out $(OUT)) $(if $(QUICK),--no-refresh) $(if $(KEEP),--keep)
 
+# Files in the order of folders: after tests in a browser, a process has an event loop that other tests trip over.
 test: $(READY) postgresql chromium | $(MILVUS) $(AXE)  ## all tests that need no GPU, in WORKERS=2 processes
-	# in the order of folders: after tests in a browser, a process has an event loop that other tests trip over
 	$(BIN)/python -m pytest -m 'not gpu' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 check: lint types layers protos-check test  ## everything CI runs
