@@ -14,14 +14,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import structlog
-from numpy.lib.format import open_memmap
 
 from reid.errors import ImageError
 from reid.files import write_json_atomic
@@ -29,6 +28,7 @@ from reid.preprocess import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, decode_image, resiz
 from reid.types import UInt8Array
 from train.datasets.samples import ReidSample
 from train.errors import DatasetError
+from train.row_file import write_rows
 
 logger = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def load_crops(samples: Sequence[ReidSample], cache: Path) -> CachedCrops:
 
     Raises:
         DatasetError: A file is missing, nothing is left, or more than 1 % of the pictures are damaged.
-        OSError: The cache cannot be written.
+        OSError: The cache cannot be written, or the disk is full.
     """
     if not samples:
         raise DatasetError("no sample to decode: the chosen part of the data set is empty")
@@ -130,19 +130,20 @@ def _fill(samples: Sequence[ReidSample], index: Path) -> _Entry:
 
 def _decode_into(path: Path, samples: Sequence[ReidSample]) -> list[int]:
     """Fill an array file with the readable pictures, first rows first; return the rows of the others."""
-    shape = (len(samples), INPUT_HEIGHT_PX, INPUT_WIDTH_PX, 3)
-    crops = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     skipped: list[int] = []
-    for row, sample in enumerate(samples):
-        try:
-            crops[row - len(skipped)] = resize_crop(decode_image(_read_bytes(sample.path), name=str(sample.path)))
-        except ImageError as error:
-            logger.warning("picture skipped", reason=str(error))
-            skipped.append(row)
+    write_rows(path, (len(samples), INPUT_HEIGHT_PX, INPUT_WIDTH_PX, 3), _readable(samples, skipped))
     if len(skipped) > MOST_UNREADABLE * len(samples):
         raise DatasetError(
             f"{len(skipped)} of {len(samples)} pictures are damaged, more than {MOST_UNREADABLE:.0%} "
             f"(first: {samples[skipped[0]].path}); get the data set again"
         )
-    crops.flush()
     return skipped
+
+
+def _readable(samples: Sequence[ReidSample], skipped: list[int]) -> Iterator[UInt8Array]:
+    for row, sample in enumerate(samples):
+        try:
+            yield resize_crop(decode_image(_read_bytes(sample.path), name=str(sample.path)))
+        except ImageError as error:
+            logger.warning("picture skipped", reason=str(error))
+            skipped.append(row)

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import grpc
-import pytest
+from fakes_disk import small_disk
 from fakes_running import TalkingEdge, running_server
 from fakes_stream import batch_message, hello, observation
 
@@ -24,6 +24,7 @@ from server.storage.database import StorageSettings
 
 SILENT_EDGE = """
 import sys, time
+from fakes_disk import small_disk
 from fakes_running import TalkingEdge
 edge = TalkingEdge(sys.argv[1])
 edge.welcome()
@@ -134,21 +135,6 @@ def assert_resent(address: str) -> None:
         assert edge.acknowledgement().acked_seq == acked_seq + 1
     with SearchClient(address) as client:
         assert client.status().totals.num_observations == acked_seq + 1
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 2 MiB; only root may mount one."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no tmpfs can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(path: Path) -> None:

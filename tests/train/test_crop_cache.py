@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes_dataset import write_people
+from fakes_disk import small_disk
 
 from reid.preprocess import decode_image, read_image, resize_crop
 from reid.types import UInt8Array
@@ -87,3 +88,11 @@ def test_a_missing_picture_is_named(tmp_path: Path) -> None:
 def test_nothing_to_decode_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no sample to decode"):
         load_crops([], tmp_path)
+
+
+def test_a_full_disk_is_an_error_that_leaves_no_file(tmp_path: Path) -> None:
+    samples = write_people(tmp_path / "data", num_pids=5, num_crops=5)
+    with small_disk(tmp_path / "disk") as disk:
+        with pytest.raises(OSError, match=r"No space left on device: it takes 2\.5 MB"):
+            load_crops(samples, disk / "cache")
+        assert list((disk / "cache").iterdir()) == []

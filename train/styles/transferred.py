@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from reid.files import write_json_atomic
 from reid.types import FloatArray, IntArray, UInt8Array
 from train.errors import StyleError
+from train.row_file import write_rows
 
 ARRAY_FILE = "transferred.npy"
 STYLE_FILE = "style.json"
@@ -59,18 +59,23 @@ def write_style(
         size_px: Its height and width.
         says: What `style.json` holds beside the hash of the crops.
         on_batch: Called with the number of crops done.
+
+    Raises:
+        OSError: The disk is full; the folder then holds no style.
     """
-    (folder / STYLE_FILE).unlink(missing_ok=True)
+    for name in (STYLE_FILE, ARRAY_FILE):
+        (folder / name).unlink(missing_ok=True)
     num_cameras = int(cameras.max()) + 1
     shape = (len(crops), num_cameras, *size_px, 3)
-    transferred = open_memmap(folder / ARRAY_FILE, mode="w+", dtype=np.uint8, shape=shape)
-    for start in range(0, len(crops), _BATCH_CROPS):
-        part = slice(start, start + _BATCH_CROPS)
-        small = shrink(crops[part], *size_px)
-        for camera in range(num_cameras):
-            transferred[part, camera] = make(small, np.full(len(small), camera, dtype=np.int64))
-        on_batch(start + len(small))
-    transferred.flush()
+
+    def batches() -> Iterator[UInt8Array]:
+        for start in range(0, len(crops), _BATCH_CROPS):
+            small = shrink(crops[start : start + _BATCH_CROPS], *size_px)
+            styles = [make(small, np.full(len(small), camera, dtype=np.int64)) for camera in range(num_cameras)]
+            yield np.stack(styles, axis=1)
+            on_batch(start + len(small))
+
+    write_rows(folder / ARRAY_FILE, shape, batches())
     write_json_atomic(folder / STYLE_FILE, {**says, "crops_sha256": crops_digest(crops, cameras)})
 
 
