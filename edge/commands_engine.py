@@ -18,7 +18,7 @@ from edge.backends.tensorrt.module import load_tensorrt
 from edge.backends.tensorrt.plans import NO_DEVICE, Plan, PlanSource
 from edge.errors import BackendError
 from edge.settings import SHIPPED_RELEASE
-from reid.cli import new_app, print_json, print_warning
+from reid.cli import AsJson, new_app, print_json, print_warning
 from reid.errors import ConfigError
 from reid.logs import configure_logs
 from reid.release import Precision, load_release
@@ -30,7 +30,6 @@ _PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 ReleaseOption = Annotated[Path | None, typer.Option("--release", help="Folder of a release; default: the shipped one.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Folder of engines; default: beside the release.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 @engine_app.command()
@@ -45,7 +44,7 @@ def build(
     refit: Annotated[bool, typer.Option(help="Whether other weights can be put in later; never in int8.")] = True,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build also what is there already.")] = False,
     low_priority: Annotated[bool, typer.Option("--low-priority", help="Give way to a running agent.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the engines of a release on this device, so that the first start need not.
 
@@ -74,7 +73,7 @@ def build(
 def inspect(
     path: Annotated[Path | None, typer.Argument(help=f"A file *{SUFFIX}, or a folder; default: --release's.")] = None,
     release: ReleaseOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what engines were built of, and whether this machine can run them. Needs no GPU.
 

@@ -18,7 +18,7 @@ from edge.releases.listing import ReleaseRow, list_releases
 from edge.releases.state import Outcome, ReleaseState, Request
 from edge.releases.store import ReleaseSettings, ReleaseStore
 from edge.spool import SpoolSettings
-from reid.cli import new_app, print_json
+from reid.cli import AsJson, new_app, print_json
 from reid.logs import configure_logs
 from reid.settings import Settings, load_settings
 
@@ -33,7 +33,6 @@ Spool = Annotated[Path | None, typer.Option(help="The agent's spool, beside whic
 Folder = Annotated[Path | None, typer.Option("--releases", help="Folder of the agent's releases.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the outcome.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait for the outcome.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class _Place(Settings):

@@ -22,17 +22,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from reid.errors import OspreyError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 def new_app(help_text: str) -> typer.Typer:
@@ -65,6 +67,12 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)
+
+
+def transient_bar(*, is_shown: bool = True) -> Progress:
+    """A bar on stderr that vanishes when done: a task's description, how far it is, the time left."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown)
 
 
 def print_error(message: str) -> None:

@@ -15,7 +15,7 @@ import structlog
 import typer
 
 from reid.attributes import likely_attributes
-from reid.cli import new_app, print_json, run_app
+from reid.cli import AsJson, new_app, print_json, run_app
 from reid.errors import ConfigError, ImageError
 from reid.files import write_atomic
 from reid.logs import configure_logs
@@ -55,7 +55,6 @@ app.command()(restore)
 app.command()(audit)
 logger = structlog.get_logger(__name__)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProvisionalOption = Annotated[
     bool, typer.Option("--provisional", help="Also persons of whom too little was seen to be sure that they are one.")
 ]
@@ -99,7 +98,7 @@ def persons(
     provisional: ProvisionalOption = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """List all persons."""
     with open_client(server, credentials) as client:
@@ -120,7 +119,7 @@ def search(
     provisional: ProvisionalOption = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the persons most like a picture."""
     try:
@@ -144,7 +143,7 @@ def tracklets(
     sightings: Annotated[bool, typer.Option("--sightings", help="With every observation's time and box.")] = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """List tracklets: who was where, when."""
     with open_client(server, credentials) as client:
@@ -156,7 +155,7 @@ def tracklets(
 
 
 @app.command()
-def status(server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False) -> None:
+def status(server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False) -> None:
     """Show what the server holds, and which edges are connected."""
     with open_client(server, credentials) as client:
         state = client.status()

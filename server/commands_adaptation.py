@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from reid.cli import new_app, print_json
+from reid.cli import AsJson, new_app, print_json
 from server.access import CredentialsOption, ServerOption, open_client_of
 from server.adaptation.run import ACTIVE
 from server.adaptation.view import RunView
@@ -29,7 +29,6 @@ _STATES = [*ACTIVE, "done"]
 RunArgument = Annotated[
     int, typer.Argument(min=0, help="The run's number, as 'adapt list' tells; default: the latest.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 adapt_app = new_app("Adapt the network to this site, and watch how that goes.")
 
@@ -39,7 +38,7 @@ def run(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit code 1 if that is not 'done'.")] = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Begin a run: crops from the edges, training, gate, roll-out. One at a time."""
     with _open(server, credentials) as client:
@@ -48,7 +47,7 @@ def run(
 
 
 @adapt_app.command("list")
-def list_runs(server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False) -> None:
+def list_runs(server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False) -> None:
     """List all runs, the latest first."""
     with _open(server, credentials) as client:
         views = list(client.iter_runs())
@@ -61,7 +60,7 @@ def list_runs(server: ServerOption = "", credentials: CredentialsOption = None, 
 
 @adapt_app.command()
 def show(
-    run: RunArgument = 0, server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False
+    run: RunArgument = 0, server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False
 ) -> None:
     """Show one run: crops, epochs, and the gate's verdict with its reasons."""
     with _open(server, credentials) as client:
@@ -74,7 +73,7 @@ def show(
 
 @adapt_app.command()
 def stop(
-    run: RunArgument = 0, server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False
+    run: RunArgument = 0, server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False
 ) -> None:
     """End a run and its training; 'adapt resume' goes on from the last finished epoch."""
     with _open(server, credentials) as client:
@@ -87,7 +86,7 @@ def resume(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit code 1 if that is not 'done'.")] = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Go on with a run that failed or was stopped, where it was."""
     with _open(server, credentials) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,10 @@ from typing import Annotated
 import structlog
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from reid.cli import print_json
+from reid.cli import AsJson, print_json, transient_bar
 from reid.embedder import OnnxEmbedder
 from reid.errors import ConfigError, OspreyError
 from reid.files import write_json_atomic
@@ -46,7 +46,7 @@ def gate(
         Path | None, typer.Option(metavar="FILE", help="Write what both find of some held-out crops here, as JSON.")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads for embedding; 0 for one per core.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say whether a candidate release is better than its parent; refused is an answer, not an error."""
     configure_logs(level="warning")
@@ -125,8 +125,6 @@ def _read_bounds(path: Path | None) -> GateSettings:
 @contextmanager
 def _progress_bar() -> Iterator[OnProgress]:
     """A bar on stderr, only on a terminal."""
-    columns = TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TextColumn("crops"), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
+    with transient_bar(is_shown=sys.stderr.isatty()) as progress:
+        task = progress.add_task("judging crops", total=None)
         yield lambda num_done, num_crops: progress.update(task, completed=num_done, total=num_crops)

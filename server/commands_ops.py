@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from reid.cli import new_app, print_json
+from reid.cli import AsJson, new_app, print_json
 from reid.logs import configure_logs
 from reid.settings import load_settings
 from server.adaptation.source import check_source
@@ -28,7 +28,7 @@ def doctor(
     release: Annotated[Path | None, typer.Option(help="Release folder; default: the one shipped in models/.")] = None,
     config: Annotated[Path | None, typer.Option(help="The server's TOML file.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="As for 'run': without TLS.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check whether this machine is fit to run the server; exit code 1 if it is not."""
     configure_logs(level="error")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reid.cli import new_app, print_json
+from reid.cli import AsJson, new_app, print_json
 from reid.files import write_atomic
 from server.access import CredentialsOption, ServerOption, open_client
 from server.api.identity_messages import EventSummary
@@ -23,7 +23,6 @@ from server.timeline import read_tracklet, with_gaps
 from server.types import NO_PERSON, TrackletSummary
 
 PersonArgument = Annotated[int, typer.Argument(min=1, help="The person's number, as 'osprey-server persons' lists it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 person_app = new_app("Look at one person, and correct who is who.")
 
@@ -41,7 +40,7 @@ def show(
     person: PersonArgument,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one person: name, cameras, how often and when seen."""
     with open_client(server, credentials) as client:
@@ -66,7 +65,7 @@ def timeline(
     person: PersonArgument,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Follow one person: every tracklet in order, with its camera and the time since the last one ended."""
     with open_client(server, credentials) as client:
@@ -99,7 +98,7 @@ def merge(
     persons: Annotated[list[int], typer.Argument(min=1, help="Two or more; the first keeps its number.")],
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make several persons one.
 
@@ -117,7 +116,7 @@ def split(
     ],
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give some tracklets of a person to a new one.
 
@@ -133,7 +132,7 @@ def undo(
     event: Annotated[int, typer.Argument(min=1, help="The event's number, as 'osprey-server events' lists it.")],
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take back a merge, a split or a consolidation: persons get their former numbers and tracklets."""
     with open_client(server, credentials) as client:
@@ -146,7 +145,7 @@ def name(
     name: Annotated[str, typer.Argument(help="One line; empty takes the name away.")],
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Call a person by a name."""
     with open_client(server, credentials) as client:
@@ -159,7 +158,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete everything that the server keeps of a person, for ever. Cannot be undone."""
     if not yes:
@@ -174,7 +173,7 @@ def consolidate(
     ] = 0.0,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at everybody seen lately again: merge and split persons as all of their tracklets together suggest.
 
@@ -195,7 +194,7 @@ def events(
     person: Annotated[int, typer.Option(min=0, help="Only of this person; 0 for all.")] = NO_PERSON,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what was merged, split, undone, named or consolidated, oldest first."""
     with open_client(server, credentials) as client:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reid.cli import print_json
+from reid.cli import AsJson, print_json
 from reid.settings import load_settings
 from server.moments import read_moment
 from server.settings import ENV_PREFIX, ServerSettings
@@ -21,14 +21,13 @@ from server.tables import print_table
 
 DataOption = Annotated[Path, typer.Option(help="The server's data folder.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="The server's TOML file, if the records lie elsewhere.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def backup(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="File to write.")],
     config: ConfigOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the records into one file, while the server runs or not, and check the copy."""
     num_bytes = back_up(_settings(data, config).storage, data=data, out=out)
@@ -43,7 +42,7 @@ def restore(
     backup_file: Annotated[Path, typer.Option("--from", help="File that `backup` wrote.")],
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the records that are there.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of the records of a server that is stopped."""
     restore_records(_settings(data, config).storage, data=data, source=backup_file, is_forced=force)
@@ -57,7 +56,7 @@ def audit(
     data: DataOption,
     since: Annotated[str, typer.Option(help="ISO date or time, UTC unless it says otherwise; default: all.")] = "",
     config: ConfigOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show who did what, oldest first."""
     since_us = read_moment(since, option="--since") if since else 0

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from reid.cli import new_app, print_json
+from reid.cli import AsJson, new_app, print_json
 from reid.release import load_release
 from server.access import CredentialsOption, ServerOption, open_client_of
 from server.moments import moment
@@ -26,7 +26,6 @@ EXIT_NOT_DONE = 1
 _POLL_S = 1.0
 
 SpaceArgument = Annotated[str, typer.Argument(help="Space of a release, as 'osprey-server release list' names it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Whatever the gate says; the audit log keeps who did it.")]
 
 release_app = new_app("Look at releases of the network, and bring in others.")
@@ -40,9 +39,7 @@ def add_release_commands(app: typer.Typer) -> None:
 
 
 @release_app.command("list")
-def list_releases(
-    server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False
-) -> None:
+def list_releases(server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False) -> None:
     """List the releases of the site, oldest first."""
     with _open(server, credentials) as client:
         found = client.list_releases()
@@ -68,7 +65,7 @@ def list_releases(
 
 @release_app.command()
 def show(
-    space: SpaceArgument, server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False
+    space: SpaceArgument, server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False
 ) -> None:
     """Show one release: manifest, size, and the gate's verdict with its reasons."""
     with _open(server, credentials) as client:
@@ -85,7 +82,7 @@ def diff(
     other: SpaceArgument,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show in what two releases differ: manifests, thresholds, metrics, sizes, verdicts."""
     with _open(server, credentials) as client:
@@ -102,7 +99,7 @@ def import_release(
     force: ForceOption = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Register a release that was made elsewhere; the gate judges it. Exit code 1 if it is refused."""
     release = load_release(folder)
@@ -124,7 +121,7 @@ def start(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit code 1 if that is not 'done'.")] = False,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring a release to the edges: one first, then some, then all."""
     with _open(server, credentials) as client:
@@ -137,14 +134,14 @@ def start(
 
 
 @rollout_app.command()
-def pause(server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False) -> None:
+def pause(server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False) -> None:
     """Ask no further edge for now; those that were asked go on."""
     with _open(server, credentials) as client:
         _tell(client.pause_rollout(), as_json=as_json)
 
 
 @rollout_app.command()
-def resume(server: ServerOption = "", credentials: CredentialsOption = None, as_json: JsonOption = False) -> None:
+def resume(server: ServerOption = "", credentials: CredentialsOption = None, as_json: AsJson = False) -> None:
     """Go on with a paused roll-out."""
     with _open(server, credentials) as client:
         _tell(client.resume_rollout(), as_json=as_json)
@@ -155,7 +152,7 @@ def abort(
     reason: Annotated[str, typer.Option(help="Why; the audit log keeps it.")] = "",
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """End a roll-out, and bring its edges back to the release before."""
     with _open(server, credentials) as client:
@@ -167,7 +164,7 @@ def status(
     rollout: Annotated[int, typer.Argument(min=0, help="Its number; 0 for the latest.")] = 0,
     server: ServerOption = "",
     credentials: CredentialsOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show how a roll-out goes, edge by edge."""
     with _open(server, credentials) as client:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from reid.channel import is_loopback
-from reid.cli import new_app, print_json
+from reid.cli import AsJson, new_app, print_json
 from reid.credentials import Credentials, CredentialsKind, day, write_credentials
 from server.errors import SecurityError
 from server.releases.repository import ReleaseRepository
@@ -44,7 +44,6 @@ HostsOption = Annotated[
 NameArgument = Annotated[str, typer.Argument(help="Name of the edge (its edge_id) or person.")]
 CamerasOption = Annotated[str, typer.Option(help="The edge's cameras, such as entrance,hall.")]
 DaysOption = Annotated[int, typer.Option(min=1, help="Days until it ends.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SerialOption = Annotated[str, typer.Option(help="Only the certificate with this serial; default: all of the holder.")]
 
 
@@ -62,7 +61,7 @@ def init(
     site: Annotated[str, typer.Option(help="Name of the site, shown in the CA's certificate.")] = "site",
     ca_days: DaysOption = _CA_DAYS,
     server_days: DaysOption = _SERVER_DAYS,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the site's CA and the server's certificate. Once, before the first run."""
     authority = Authority(data)
@@ -86,7 +85,7 @@ def enroll_edge(
     out: OutOption,
     server: AddressOption = "",
     days: DaysOption = _EDGE_DAYS,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the bundle of an edge, for `osprey-edge run --bundle FILE`."""
     camids = [camid.strip() for camid in cameras.split(",") if camid.strip()]
@@ -94,7 +93,7 @@ def enroll_edge(
 
 
 @enroll_app.command("list")
-def list_enrolled(data: DataOption, as_json: JsonOption = False) -> None:
+def list_enrolled(data: DataOption, as_json: AsJson = False) -> None:
     """List every certificate that was given out."""
     enrolments = Authority(data).registry.list_all()
     if as_json:
@@ -116,7 +115,7 @@ def renew_server(
     data: DataOption,
     host: HostsOption = [],  # noqa: B006
     days: DaysOption = _SERVER_DAYS,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give the server a new certificate, for the same hosts unless some are named. It needs no restart."""
     authority = Authority(data)
@@ -135,7 +134,7 @@ def _add_enroll(kind: CredentialsKind, explanation: str) -> None:
         out: OutOption,
         server: AddressOption = "",
         days: DaysOption = _PERSON_DAYS,
-        as_json: JsonOption = False,
+        as_json: AsJson = False,
     ) -> None:
         _enroll(kind, name, [], data=data, out=out, server=server, days=days, as_json=as_json)
 
@@ -148,7 +147,7 @@ def _add_renew(kind: CredentialsKind, explanation: str, default_days: int) -> No
         out: OutOption,
         server: AddressOption = "",
         days: DaysOption = default_days,
-        as_json: JsonOption = False,
+        as_json: AsJson = False,
     ) -> None:
         authority = Authority(data)
         address = server or _default_address(authority)
@@ -157,7 +156,7 @@ def _add_renew(kind: CredentialsKind, explanation: str, default_days: int) -> No
 
 def _add_revoke(kind: CredentialsKind, explanation: str) -> None:
     @revoke_app.command(kind, help=explanation)
-    def revoke(name: NameArgument, data: DataOption, serial: SerialOption = "", as_json: JsonOption = False) -> None:
+    def revoke(name: NameArgument, data: DataOption, serial: SerialOption = "", as_json: AsJson = False) -> None:
         num_revoked = Authority(data).registry.revoke(kind, name, serial=serial, now_s=int(time.time()))
         if as_json:
             print_json({"kind": kind, "name": name, "num_revoked": num_revoked})

@@ -9,13 +9,12 @@ from typing import Annotated, cast
 
 import typer
 
-from reid.cli import new_app, print_json, print_warning
+from reid.cli import AsJson, new_app, print_json, print_warning
 from server.releases.repository import ReleaseRepository, RoleState
 from server.releases.signing import SIGNING_ROLES, SigningRole
 from server.tables import print_table
 
 DataOption = Annotated[Path, typer.Option(help="The server's data folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RoleName = Enum("RoleName", {role.upper(): role for role in SIGNING_ROLES}, type=str)  # type: ignore[misc]
 
 signing_app = new_app("Look after the keys that sign releases.")
@@ -27,7 +26,7 @@ def add_signing_commands(app: typer.Typer) -> None:
 
 
 @signing_app.command()
-def status(data: DataOption, as_json: JsonOption = False) -> None:
+def status(data: DataOption, as_json: AsJson = False) -> None:
     """Show until when what each key signed is good, and which keys are at hand."""
     repository = ReleaseRepository(data)
     states = repository.states()
@@ -44,7 +43,7 @@ def status(data: DataOption, as_json: JsonOption = False) -> None:
 def rotate(
     role: Annotated[RoleName, typer.Argument(help="Whose key; 'timestamp' and 'snapshot' are those a server needs.")],
     data: DataOption,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a new key for a role and void the old one, as when it was stolen. It takes the root's key.
 

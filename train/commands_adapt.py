@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from reid.cli import EXIT_INTERRUPTED, print_error, print_json
+from reid.cli import EXIT_INTERRUPTED, AsJson, print_error, print_json
 from reid.errors import ConfigError
 from reid.logs import configure_logs
 from reid.release import Release
@@ -21,7 +21,7 @@ from train.adapted_release import AdaptedRun, name_and_version
 from train.checkpoint import load_network, read_checkpoint
 from train.commands_supervised import stop_on_signals
 from train.crop_cache import DEFAULT_CACHE, load_crops
-from train.datasets.registry import DATASETS, chosen_split, read_split, splits_help
+from train.datasets.registry import chosen_split, read_split, splits_help
 from train.datasets.samples import Split
 from train.datasets.snapshot import samples_of
 from train.distributed import Ranks, join_ranks
@@ -29,6 +29,7 @@ from train.errors import TrainingError
 from train.evaluator import evaluator_of
 from train.memory import unit_means
 from train.methods.ise import IseConfig, extend, extension_strength
+from train.options import CacheFolder, DataName, DataRoot, Device, Epochs, Resume, RunOut, Seed
 from train.plots import draw_projection
 from train.progress_file import ProgressFile
 from train.projection import PROJECTION_FILE, project, write_projection
@@ -98,11 +99,8 @@ _PROJECTED_CLUSTERS = 10
 
 
 InitPath = Annotated[Path, typer.Option("--init", metavar="RELEASE|CKPT", help="What to start from.")]
-DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
-RunOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run, for a new one without a run.")]
 MethodName = Annotated[str, typer.Option("--method", help=f"One of: {', '.join(RECIPES | TRANSFER_RECIPES)}.")]
 Arch = Annotated[str, typer.Option("--arch", help="Of a public checkpoint, for example osnet_x0_25 or resnet50.")]
-DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
 SplitName = Annotated[str, typer.Option("--split", help=f"What adapts; else the first of {splits_help()}.")]
 NamePattern = Annotated[str, typer.Option("--name-pattern", help="Of 'folder': groups camera, track, frame.")]
 SourceName = Annotated[
@@ -114,8 +112,6 @@ StylesFolder = Annotated[
     Path | None,
     typer.Option("--styles", metavar="DIR", help="Show crops in this style of 'style-transfer', for ecn…."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")]
 Name = Annotated[str, typer.Option("--name", help="Of the release; by default its parent's.")]
 Version = Annotated[str, typer.Option("--version", help="Of the release; by default the one after its parent's.")]
 Calibrate = Annotated[
@@ -128,11 +124,7 @@ Compatible = Annotated[
         help="Hold new embeddings to those of --init; by default on a snapshot, whose server has old ones.",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
 Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
 
 
 def adapt(

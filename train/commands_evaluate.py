@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reid.cli import print_json
+from reid.cli import AsJson, print_json, transient_bar
 from reid.embedder import OnnxEmbedder
 from reid.logs import configure_logs
 from reid.release import load_release
 from train.calibrate import FALSE_MATCH_RATE, calibrate
 from train.crop_cache import DEFAULT_CACHE, load_crops
-from train.datasets.registry import DATASETS, chosen_split, read_split, splits_help
+from train.datasets.registry import chosen_split, read_split, splits_help
 from train.datasets.samples import require_labels
 from train.evaluate import Evaluation, OnBatch, SearchSettings, embed_all, evaluate_split
 from train.gallery_sheet import draw_gallery_sheet
+from train.options import CacheFolder, DataName, DataRoot
 
 
 class SplitPart(str, Enum):
@@ -33,10 +32,7 @@ class SplitPart(str, Enum):
 
 
 ReleaseFolder = Annotated[Path, typer.Option("--release", metavar="DIR", help="Folder of the release.")]
-DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
-DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
 SplitName = Annotated[str, typer.Option("--split", help=f"Which part is the test; else the first of {splits_help()}.")]
-CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
 Rate = Annotated[float, typer.Option("--rate", min=1e-6, max=0.5, help="Share of pairs of two persons that may match.")]
 Part = Annotated[
     SplitPart, typer.Option("--part", help="Identities of which part; never the part that the release trained on.")
@@ -52,7 +48,6 @@ GallerySheet = Annotated[
     Path | None,
     typer.Option("--gallery-sheet", metavar="FILE.png", help="Draw what some queries found. Shows people."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 def evaluate(
@@ -132,8 +127,7 @@ def calibrate_release(
 @contextmanager
 def progress_bar(what: str) -> Iterator[OnBatch]:
     """A bar on stderr that vanishes when done."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with transient_bar() as progress:
         task = progress.add_task(what)
         yield lambda num_done, num_crops: progress.update(task, completed=num_done, total=num_crops)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reid.cli import print_json, print_warning
+from reid.cli import AsJson, print_json, print_warning
 from reid.files import sha256_of
 from reid.release import Release, Thresholds
 from train.calibrate import UNCALIBRATED
@@ -39,7 +39,6 @@ Match = Annotated[
 How = Annotated[str, typer.Option("--threshold-how", help="How --match-threshold was found; kept in the manifest.")]
 TrainedOn = Annotated[str, typer.Option("--trained-on", help="Data behind the weights; kept in the manifest.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the release that is in DIR.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 def import_checkpoint(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from reid.cli import EXIT_INTERRUPTED, print_json
+from reid.cli import EXIT_INTERRUPTED, AsJson, print_json
 from reid.errors import ConfigError
 from reid.files import write_json_atomic
 from reid.logs import configure_logs
@@ -31,6 +31,7 @@ from train.datasets.pa100k import AttributeCrops, AttributeSplit, load_part, rea
 from train.embed import embed_crops
 from train.export import ReleaseDescription, as_release_name, export_release, made_now
 from train.kinds import KindTask, evaluator_of_kinds
+from train.options import CacheFolder, DataRoot, Device, Epochs, Resume, RunOut, Seed
 from train.picture_trainer import PictureSettings, PictureTrainer
 from train.progress_file import ProgressFile
 from train.recipes.pictures import attributes_fine_tune, attributes_pa100k, cifar_deep, cifar_short
@@ -51,8 +52,6 @@ CIFAR_RECIPES: dict[str, Callable[[], PictureSettings]] = {
     "short": cifar_short,
 }
 
-DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
-RunOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run, for a new one without a run.")]
 Init = Annotated[
     Path | None,
     typer.Option("--init", metavar="RELEASE|CKPT", help="Weights to start from; 'head' adds to a release."),
@@ -61,12 +60,6 @@ Arch = Annotated[str, typer.Option("--arch", help="Instead of the recipe's, for 
 AttributeRecipe = Annotated[str, typer.Option("--recipe", help=f"One of: {HEAD}, {', '.join(ATTRIBUTE_RECIPES)}.")]
 CifarRecipe = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(CIFAR_RECIPES)}.")]
 CifarData = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(get_args(CifarName))}.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
-CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
 
 
 def attributes(

@@ -12,11 +12,11 @@ import onnx
 import onnxruntime as ort
 import typer
 
-from reid.cli import print_json
+from reid.cli import AsJson, print_json
 from reid.embedder import Embedder
 from reid.logs import configure_logs
 from reid.release import Precision, Release, load_release
-from train.commands_evaluate import CacheFolder, DataName, DataRoot, ReleaseFolder, progress_bar
+from train.commands_evaluate import ReleaseFolder, progress_bar
 from train.crop_cache import DEFAULT_CACHE, load_crops
 from train.datasets.registry import chosen_split, read_split, splits_help
 from train.datasets.samples import Split
@@ -24,6 +24,7 @@ from train.evaluate import Evaluation, evaluate_split
 from train.export import made_now
 from train.half_graph import half_graph
 from train.int8_graph import int8_graph
+from train.options import CacheFolder, DataName, DataRoot
 from train.variants import Graph, Verdict, add_variants, calibration_samples
 
 
@@ -45,7 +46,6 @@ SplitName = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Replace the release that is in DIR, perhaps the one it is made of.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 def quantise(

@@ -9,17 +9,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reid.cli import EXIT_INTERRUPTED, print_json
+from reid.cli import EXIT_INTERRUPTED, AsJson, print_json, transient_bar
 from reid.errors import ConfigError
 from reid.logs import configure_logs
 from reid.types import IntArray
 from train.commands_supervised import stop_on_signals
 from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
-from train.datasets.registry import DATASETS, chosen_split, read_split, splits_help
+from train.datasets.registry import chosen_split, read_split, splits_help
 from train.datasets.samples import camids_of
+from train.options import CacheFolder, DataName, DataRoot, Device, Resume, Seed
 from train.recipes.styles import stargan_light, stargan_paper
 from train.run_folder import RunFolder
 from train.speed import restart_with_fast_malloc
@@ -34,17 +33,10 @@ from train.styles.transferred import write_style
 RECIPES: dict[str, Callable[[], StarganSettings]] = {"light": stargan_light, "paper": stargan_paper}
 SHEET_FILE = "samples.png"
 
-DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
-DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
 SplitName = Annotated[str, typer.Option("--split", help=f"Whose training part; else the first of {splits_help()}.")]
 StyleOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the style, for a new one without one.")]
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Of the generator, instead of the recipe's.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
 
 
 def style_transfer(
@@ -150,7 +142,6 @@ def _report(folder: Path, shares: Mapping[str, float], *, as_json: bool) -> None
 
 @contextmanager
 def _progress_bar(what: str, total: int) -> Iterator[OnStep]:
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with transient_bar() as progress:
         task = progress.add_task(what, total=total)
         yield lambda step, loss: progress.update(task, completed=step)

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reid.cli import EXIT_INTERRUPTED, print_json
+from reid.cli import EXIT_INTERRUPTED, AsJson, print_json, transient_bar
 from reid.errors import ConfigError
 from reid.logs import configure_logs
 from train.crop_cache import DEFAULT_CACHE, CachedCrops, load_crops
-from train.datasets.registry import DATASETS, read_split, splits_help
+from train.datasets.registry import read_split, splits_help
 from train.datasets.samples import pids_of, require_labels
 from train.evaluator import evaluator_of
+from train.options import CacheFolder, DataName, DataRoot, Device, Resume, RunOut, Seed
 from train.recipes.ablations import OSNET_ABLATIONS
 from train.recipes.default_release import default_release, default_release_full_size
 from train.recipes.fine_tune import fine_tune
@@ -38,19 +37,11 @@ RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
 _GO_ON_FROM_WEIGHTS = ("default-release-full-size", "fine-tune")
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
-DataName = Annotated[str, typer.Option("--data", help=f"One of: {', '.join(DATASETS)}.")]
-DataRoot = Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")]
 SplitName = Annotated[str, typer.Option("--split", help=f"Which identities train: {splits_help()}.")]
-CacheFolder = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where decoded crops are kept.")]
-RunOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run, for a new one without a run.")]
 Init = Annotated[
     Path | None,
     typer.Option("--init", metavar="RELEASE|CKPT", help="Weights to start from; none: from scratch."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, which was broken off.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")]
 
 
 def supervised(
@@ -141,8 +132,7 @@ def _settings_of(recipe: str, init: Path | None, seed: int | None) -> Supervised
 
 @contextmanager
 def _progress_bar(settings: SupervisedSettings) -> Iterator[Callable[[RunProgress, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with transient_bar() as progress:
         task = progress.add_task("")
 
         def on_step(run: RunProgress, num_steps: int) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reid.cli import transient_bar
 from train.epochs import OnEpoch, OnStep
 from train.errors import TrainingError
 from train.event_log import open_event_log
@@ -48,8 +47,7 @@ def drawing(folder: Path, *, tensorboard: bool) -> Iterator[OnEpoch]:
 @contextmanager
 def progress_bar(num_epochs: int, num_steps: int, *, is_shown: bool) -> Iterator[OnStep]:
     """A bar on stderr that vanishes when done, moved by what it yields."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown) as progress:
+    with transient_bar(is_shown=is_shown) as progress:
         task = progress.add_task("", total=num_epochs * num_steps)
 
         def on_step(epoch: int, step: int, loss: float) -> None:
