@@ -50,14 +50,17 @@ def flags(name: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def publish(name: str, outcome: Outcome, *, quick: bool, folder: Path = RESULTS, root: Path = ROOT) -> dict[str, Any]:
+def publish(
+    name: str, outcome: Outcome, *, quick: bool, results: str = "", folder: Path = RESULTS, root: Path = ROOT
+) -> dict[str, Any]:
     """Print the last line, and after a full run write the results file.
 
     Args:
         name: The benchmark.
         outcome: What it found.
         quick: It was the short form.
-        folder: For `NAME.json`; made when missing.
+        results: Name of its results where it has several; by default the benchmark's.
+        folder: For the results file; made when missing.
         root: Checkout whose commit is named.
 
     Returns:
@@ -75,7 +78,7 @@ def publish(name: str, outcome: Outcome, *, quick: bool, folder: Path = RESULTS,
             "hardware": _hardware(),
             "versions": _versions(),
         }
-        write_json_atomic(folder / f"{name}.json", {**line, **origin, "details": dict(outcome.details)})
+        write_json_atomic(folder / f"{results or name}.json", {**line, **origin, "details": dict(outcome.details)})
     print(json.dumps(line), flush=True)
     return line
 
@@ -113,7 +116,18 @@ def _hardware() -> dict[str, str | int | float]:
         "memory_gib": round(pages * page_bytes / 2**30, 1),
         "machine": platform.machine(),
         "system": platform.system(),
+        **({"gpu": card} if (card := nvidia_card()) else {}),
     }
+
+
+def nvidia_card() -> str:
+    """Name and driver of the first NVIDIA GPU, with a comma between them; empty without one."""
+    words = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        lines = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return lines[0] if lines else ""
 
 
 def _versions() -> dict[str, str]:

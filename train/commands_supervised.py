@@ -22,6 +22,7 @@ from train.options import CacheFolder, DataName, DataRoot, Device, Resume, RunOu
 from train.recipes.ablations import OSNET_ABLATIONS
 from train.recipes.default_release import default_release, default_release_full_size
 from train.recipes.fine_tune import fine_tune
+from train.recipes.osnet_paper import paper, paper_from_scratch, paper_x0_25
 from train.run_folder import RunFolder
 from train.speed import restart_with_fast_malloc
 from train.start import read_start
@@ -32,9 +33,12 @@ RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
     "default-release": default_release,
     "default-release-full-size": default_release_full_size,
     "fine-tune": fine_tune,
+    "paper": paper,
+    "paper-x0-25": paper_x0_25,
+    "paper-from-scratch": paper_from_scratch,
     **OSNET_ABLATIONS,
 }
-_GO_ON_FROM_WEIGHTS = ("default-release-full-size", "fine-tune")
+_GO_ON_FROM_WEIGHTS = ("default-release-full-size", "fine-tune", "paper", "paper-x0-25")
 
 RecipeName = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
 SplitName = Annotated[str, typer.Option("--split", help=f"Which identities train: {splits_help()}.")]
@@ -42,6 +46,7 @@ Init = Annotated[
     Path | None,
     typer.Option("--init", metavar="RELEASE|CKPT", help="Weights to start from; none: from scratch."),
 ]
+Arch = Annotated[str, typer.Option("--arch", help="Instead of the recipe's, for example osnet_x1_0.")]
 
 
 def supervised(
@@ -51,6 +56,7 @@ def supervised(
     data: DataName = "market1501",
     split: SplitName = "all",
     init: Init = None,
+    arch: Arch = "",
     seed: Seed = None,
     device: Device = "cpu",
     resume: Resume = False,
@@ -58,6 +64,9 @@ def supervised(
     as_json: AsJson = False,
 ) -> None:
     """Train an OSNet on labelled crops.
+
+    'default-release' takes half an hour of a CPU core. 'paper' and 'paper-x0-25' are the schedules of the published
+    OSNet x1.0 and x0.25, from ImageNet weights; 'paper-from-scratch' is the paper's own without. They want a GPU.
 
     A split with a test part is scored on it every 5 epochs. Ctrl-C saves and stops; the same command with --resume goes
     on from there, to the same losses. Make a release of the outcome with
@@ -67,7 +76,7 @@ def supervised(
     """
     restart_with_fast_malloc()
     configure_logs()
-    settings = _settings_of(recipe, init, seed)
+    settings = _settings_of(recipe, init, arch, seed)
     chosen = read_split(data, data_root, split)
     require_labels(chosen.train)
     crops = load_crops(chosen.train, cache)
@@ -120,10 +129,10 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _settings_of(recipe: str, init: Path | None, seed: int | None) -> SupervisedSettings:
+def _settings_of(recipe: str, init: Path | None, arch: str, seed: int | None) -> SupervisedSettings:
     if recipe not in RECIPES:
         raise ConfigError(f"unknown recipe '{recipe}'; known: {', '.join(RECIPES)}")
-    chosen = {"init": None if init is None else str(init), "seed": seed}
+    chosen = {"init": None if init is None else str(init), "architecture": arch or None, "seed": seed}
     settings = RECIPES[recipe]().model_copy(update={key: value for key, value in chosen.items() if value is not None})
     if recipe in _GO_ON_FROM_WEIGHTS and not settings.init:
         raise ConfigError(f"recipe '{recipe}' goes on from weights: give them with --init")

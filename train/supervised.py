@@ -59,6 +59,8 @@ class Stage(Settings):
     """Crops of each identity in a batch; 1 learns fastest from scratch, but leaves nothing for a triplet loss."""
     triplet_weight: float = Field(default=1.0, ge=0)
     """0 for cross-entropy alone."""
+    classifier_only: bool = False
+    """Leave the network as it is, batch norms too: what goes on from weights may give its new classifier a start."""
 
 
 class SupervisedSettings(Settings):
@@ -176,6 +178,10 @@ class SupervisedTrainer:
         self._folder.save_final(self._learner.kept)
         return True
 
+    @property
+    def _stage(self) -> Stage:
+        return self._settings.stage_at(self._progress.epoch)
+
     def _set_up(self, *, num_classes: int) -> None:
         settings = self._settings
         torch.manual_seed(settings.seed)
@@ -207,7 +213,7 @@ class SupervisedTrainer:
     def _run_epoch(self, stop: threading.Event, on_step: OnStep) -> bool:
         """Run what is left of the current epoch; False if stopped before its end."""
         batches = self._batches_of(self._progress.epoch)
-        self._learner.network.train()
+        self._learner.network.train(not self._stage.classifier_only)
         while self._progress.step < len(batches):
             if stop.is_set():
                 return False
@@ -227,7 +233,8 @@ class SupervisedTrainer:
     def _step(self, rows: IntArray, *, share_of_epoch: float) -> None:
         done = self._progress
         labels = torch.from_numpy(self._labels[rows]).to(self._learner.device)
-        feats = self._learner.features(self._load(rows))
+        with torch.set_grad_enabled(not self._stage.classifier_only):
+            feats = self._learner.features(self._load(rows))
         logits = self._classify(feats)
         loss = self._learner.learn(
             self._loss(feats, logits, labels),
@@ -240,7 +247,7 @@ class SupervisedTrainer:
 
     def _load(self, rows: IntArray) -> UInt8Array:
         settings, progress = self._settings, self._progress
-        stage = settings.stage_at(progress.epoch)
+        stage = self._stage
         crops = resize_batch(self._crops[rows], height_px=stage.height_px, width_px=stage.width_px)
         return augment(crops, settings.augment, np.random.default_rng([settings.seed, progress.epoch, progress.step]))
 
@@ -254,13 +261,13 @@ class SupervisedTrainer:
     def _loss(self, feats: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         settings = self._settings
         loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-        weight = settings.stage_at(self._progress.epoch).triplet_weight
+        weight = self._stage.triplet_weight
         if weight:
             loss = loss + weight * batch_hard_triplet(feats, labels, margin=settings.triplet_margin)
         return loss
 
     def _finish_epoch(self) -> None:
-        done, stage = self._progress, self._settings.stage_at(self._progress.epoch)
+        done, stage = self._progress, self._stage
         figures = {
             "epoch": done.epoch + 1,
             "loss": done.loss_sum / max(1, done.num_seen),

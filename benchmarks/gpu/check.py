@@ -2,7 +2,7 @@
 
 Results of a card that was measured go to `benchmarks/results`; a machine without one overwrites none of them.
 
-python -m benchmarks.gpu.check builds|parity|refit|speed|roofline|training
+python -m benchmarks.gpu.check builds|parity|refit|speed|roofline|training|methods
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.needs import MissingPartError
-from benchmarks.harness import RESULTS, ROOT
+from benchmarks.harness import RESULTS, ROOT, nvidia_card
 from edge.settings import SHIPPED_RELEASE
 from reid.errors import OspreyError
 from reid.files import write_json_atomic
@@ -31,7 +31,7 @@ from reid.release import Release, load_release
 
 STATUS = ROOT / "build" / "gpu"
 """What became of the latest run of each check, also where there was nothing to measure."""
-CHECKS = ("builds", "parity", "refit", "speed", "roofline", "training")
+CHECKS = ("builds", "parity", "refit", "speed", "roofline", "training", "methods")
 NO_CARD = "none"
 _PACKAGES = ("tensorrt", "tensorrt-rtx", "tensorrt-rtx-cu13", "pycuda", "cuda-bindings", "torch", "onnxruntime-gpu")
 _MORE_PACKAGES = ("onnxruntime", "onnx", "numpy")
@@ -94,7 +94,7 @@ def origin() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    card, _, driver = _card().partition(",")
+    card, _, driver = nvidia_card().partition(",")
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "card": card.strip() or NO_CARD,
@@ -102,15 +102,6 @@ def origin() -> dict[str, Any]:
         "cpu": cpu_name(),
         "versions": versions,
     }
-
-
-def _card() -> str:
-    words = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        lines = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return lines[0] if lines else ""
 
 
 if __name__ == "__main__":

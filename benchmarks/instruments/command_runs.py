@@ -51,6 +51,7 @@ class CommandRun:
         settings: What its recipe is now.
         files: Options that name files and folders; not a part of what the run is.
         init: Weights that it starts from; None for a run from scratch.
+        device: Where it computes; not a part of what the run is.
     """
 
     name: str
@@ -60,6 +61,7 @@ class CommandRun:
     settings: Settings
     files: Mapping[str, Path]
     init: Path | None
+    device: str = "cpu"
 
     @property
     def is_complete(self) -> bool:
@@ -94,8 +96,8 @@ class CommandRun:
         files = {**self.files, **({} if self.init is None else {"--init": self.init}), "--out": self.folder}
         options = [word for option, value in files.items() for word in (option, str(value))]
         is_started = (self.folder / CHECKPOINT_FILE).exists()
-        words = [sys.executable, "-m", "train", *self.words, "--seed", str(self.seed), *options, "--json"]
-        return [*words, "--resume"] if is_started else words
+        options += ["--seed", str(self.seed), "--device", self.device, "--json", *(["--resume"] if is_started else [])]
+        return [sys.executable, "-m", "train", *self.words, *options]
 
 
 def complete(run: CommandRun) -> None:

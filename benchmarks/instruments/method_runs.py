@@ -1,7 +1,8 @@
 """The task of `benchmarks.method_table` and `benchmarks.ablations`, and their runs on it.
 
 Source: the first 250 identities of Market-1501 with their labels; target: the next 250 without; test: the 251 that
-nobody sees (`market-500-251`). OSNet x0.25 from MSMT17 weights, save for networks that are trained from scratch.
+nobody sees (`market-500-251`). OSNet x0.25 from MSMT17 weights unless others are chosen, and save for networks that are
+trained from scratch. Results of another network or of a GPU have a file of their own.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def parser(name: str, description: str, methods: Sequence[str]) -> ArgumentParse
     made.add_argument("--epochs", type=int, default=0, help="of adaptations, instead of the recipes' own")
     made.add_argument("--runs", type=Path, default=ROOT / "build" / name, help="folder of the runs")
     made.add_argument("--data", type=Path, default=data / "market1501_train", help="where Market-1501 lies")
+    made.add_argument("--arch", default=ARCHITECTURE, help="of the network that adapts")
     made.add_argument("--checkpoint", type=Path, default=data / "osnet_x0_25" / "osnet_x0_25_msmt17.pth")
+    made.add_argument("--device", default="cpu", help="cpu or cuda")
     made.add_argument("--collect-only", action="store_true", help="train nothing: publish what is complete")
     return made
 
@@ -87,10 +90,17 @@ def run_of(method: str, seed: int, chosen: Namespace) -> CommandRun:
         words = ["supervised", "--recipe", method, "--data", DATASET, "--split", WHOLE_SPLIT]
         whole = SUPERVISED_RECIPES[method]()
         return CommandRun(
-            name=method, seed=seed, folder=folder, words=tuple(words), settings=whole, files=files, init=None
+            name=method,
+            seed=seed,
+            folder=folder,
+            words=tuple(words),
+            settings=whole,
+            files=files,
+            init=None,
+            device=chosen.device,
         )
     settings = ADAPT_RECIPES[method]()
-    words = ["adapt", "--method", method, "--arch", ARCHITECTURE, "--data", DATASET, "--split", TARGET_SPLIT]
+    words = ["adapt", "--method", method, "--arch", chosen.arch, "--data", DATASET, "--split", TARGET_SPLIT]
     if _takes_source(settings):
         words += ["--source", DATASET, "--source-split", SOURCE_SPLIT]
         files["--source-root"] = chosen.data
@@ -106,6 +116,7 @@ def run_of(method: str, seed: int, chosen: Namespace) -> CommandRun:
         settings=settings,
         files=files,
         init=chosen.checkpoint,
+        device=chosen.device,
     )
 
 
@@ -119,7 +130,13 @@ def trained_style(chosen: Namespace) -> Path:
     if (folder / STYLE_FILE).is_file():
         return folder
     words = ["style-transfer", "--data", DATASET, "--split", TARGET_SPLIT, "--data-root", str(chosen.data)]
-    words += ["--out", str(folder), *(["--resume"] if (folder / CHECKPOINT_FILE).is_file() else [])]
+    words += [
+        "--out",
+        str(folder),
+        "--device",
+        chosen.device,
+        *(["--resume"] if (folder / CHECKPOINT_FILE).is_file() else []),
+    ]
     if subprocess.run([sys.executable, "-m", "train", *words], cwd=ROOT, check=False).returncode != 0:
         raise TrainingError(f"style-transfer into {folder} failed")
     return folder
@@ -143,22 +160,29 @@ def publish_runs(name: str, chosen: Namespace, runs: Sequence[CommandRun]) -> No
         print(shown)
         print(f"missing: {', '.join(missing)}" if missing else "all runs are complete")
     details = {
-        "task": f"{ARCHITECTURE}, {SOURCE_SPLIT} with and {TARGET_SPLIT} without labels, tested on {TEST}",
+        "task": f"{chosen.arch}, {SOURCE_SPLIT} with and {TARGET_SPLIT} without labels, tested on {TEST}",
         "epochs": chosen.epochs or "those of the recipes",
         "missing": missing,
         "table": shown.splitlines(),
         "scores": {method: {run.seed: run.scores for run in seeds} for method, seeds in found.items()},
         "settings": {run.name: run.settings.model_dump(mode="json", exclude={"init"}) for run in runs},
     }
-    publish(name, Outcome(figures=figures_of(direct, found), details=details), quick=False)
-    plot_methods(RESULTS / f"{name}.png", direct, found, test=TEST)
+    results = results_name(name, chosen)
+    publish(name, Outcome(figures=figures_of(direct, found), details=details), quick=False, results=results)
+    plot_methods(RESULTS / f"{results}.png", direct, found, test=TEST)
+
+
+def results_name(name: str, chosen: Namespace) -> str:
+    """Under which results are published: with network and device where they are not the usual ones."""
+    unusual = [word for word in (chosen.arch, chosen.device) if word not in (ARCHITECTURE, "cpu")]
+    return "_".join([name, *unusual])
 
 
 def direct_scores(chosen: Namespace) -> dict[str, float]:
     """Scores, in percent, of the weights that adaptations start from."""
     evaluate = evaluator_of(read_split(DATASET, chosen.data, TARGET_SPLIT), DEFAULT_CACHE)
     assert evaluate is not None
-    scores = evaluate(load_network(read_start(chosen.checkpoint).checkpoint, ARCHITECTURE))
+    scores = evaluate(load_network(read_start(chosen.checkpoint).checkpoint, chosen.arch))
     return {name: 100 * scores[name] for name in ("mAP", "R1", "R5")}
 
 
@@ -168,7 +192,7 @@ def publish_quick(name: str, chosen: Namespace, methods: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, site, evaluate = _small_task(chosen.data, Path(folder) / "cache")
         for method in methods:
-            settings = _quick_settings(method, chosen.checkpoint)
+            settings = _quick_settings(method, chosen)
             run_folder = RunFolder(Path(folder) / method, settings.model_dump(mode="json"))
             if isinstance(settings, TransferSettings):
                 trainer: Transfer | Adapter = Transfer(settings, source, site, run_folder, evaluate=evaluate)
@@ -180,10 +204,10 @@ def publish_quick(name: str, chosen: Namespace, methods: Sequence[str]) -> None:
     publish(name, Outcome(figures=figures, details={}), quick=True)
 
 
-def _quick_settings(method: str, checkpoint: Path) -> AdaptSettings | TransferSettings:
+def _quick_settings(method: str, chosen: Namespace) -> AdaptSettings | TransferSettings:
     settings = ADAPT_RECIPES[method]()
     batches = _QUICK_BATCHES[0] if isinstance(settings, TransferSettings) else _QUICK_BATCHES[1]
-    start = {"init": str(checkpoint), "architecture": ARCHITECTURE}
+    start = {"init": str(chosen.checkpoint), "architecture": chosen.arch}
     return settings.model_copy(update={**start, **batches, "num_epochs": 1, "num_iterations": _QUICK_STEPS})
 
 

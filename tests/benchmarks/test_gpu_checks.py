@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from benchmarks.gpu import check, summary
+from benchmarks.gpu import check, methods, summary, training
 from benchmarks.gpu.needs import MissingPartError
 from benchmarks.gpu.speed import GraphlessCuda
 from benchmarks.harness import ROOT
+from benchmarks.instruments.method_runs import parser as method_parser
+from benchmarks.method_table import METHODS
 from edge.settings import SHIPPED_RELEASE
 from reid.errors import ReleaseMismatchError
+from reid.release import Release
+from train.cli import app
 
 
 def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, error: Exception) -> dict[str, Any]:
@@ -55,6 +60,61 @@ def test_without_graphs_the_captured_work_is_done_at_each_launch() -> None:
     cuda.launch(graph, stream=0)
     cuda.launch(graph, stream=0)
     assert done == ["work", "work"]
+
+
+class Commands:
+    """Stands in for `subprocess.run`: takes what the command line would take, and starts nothing."""
+
+    def __init__(self) -> None:
+        self.given: list[list[str]] = []
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        words = command[3:]
+        if command[2] == "train":
+            parser: Any = typer.main.get_command(app)
+            parser.commands[words[0]].make_context(words[0], words[1:])
+        else:
+            method_parser("method_table", "", METHODS).parse_args(words)
+        self.given.append(words)
+        return subprocess.CompletedProcess(command, 0, stdout='{"mAP": 0.5, "figures": {"map_ecn": 50.0}}\n')
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Commands:
+    commands = Commands()
+    (tmp_path / "market").mkdir()
+    (tmp_path / "public.pth").write_bytes(b"weights")
+    for module in (training, methods):
+        monkeypatch.setattr(module, "need_torch_cuda", lambda: None)
+        monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+        monkeypatch.setattr(module, "MARKET", tmp_path / "market")
+        monkeypatch.setattr(module, "PUBLIC", tmp_path / "public.pth")
+    monkeypatch.setattr(subprocess, "run", commands)
+    return commands
+
+
+def test_both_widths_are_trained_and_released(commands: Commands, tmp_path: Path, tiny_release: Release) -> None:
+    broken_off = tmp_path / "runs" / "supervised_x1_0"
+    broken_off.mkdir(parents=True)
+    (broken_off / "checkpoint.pt").write_bytes(b"half way")
+    figures: dict[str, Any] = {}
+    training.run(tiny_release, tmp_path, figures, {})
+    assert [words[0] for words in commands.given].count("export") == 2
+    assert [words for words in commands.given if "--resume" in words] == [commands.given[1]]
+    assert {"mAP_supervised_x0_25", "mAP_supervised_x1_0", "mAP_cluster_contrast", "mAP_ise"} <= figures.keys()
+
+
+def test_each_network_gets_a_table_from_weights_that_it_has(
+    commands: Commands, tmp_path: Path, tiny_release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imagenet.pth").write_bytes(b"weights")
+    monkeypatch.setenv("RESNET50", str(tmp_path / "imagenet.pth"))
+    monkeypatch.delenv("OSNET_X1_0", raising=False)
+    figures: dict[str, Any] = {}
+    methods.run(tiny_release, tmp_path, figures, {})
+    starts = [words[words.index("--checkpoint") + 1] for words in commands.given if "--checkpoint" in words]
+    assert [Path(start).name for start in starts] == ["public.pth", "final.pt", "imagenet.pth"]
+    assert figures == {f"map_ecn_{name}": 50.0 for name in ("osnet_x0_25", "osnet_x1_0", "resnet50")}
 
 
 @pytest.mark.system

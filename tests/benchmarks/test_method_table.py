@@ -13,7 +13,7 @@ from benchmarks.ablations import GROUPS, _rows
 from benchmarks.instruments import method_runs
 from benchmarks.instruments.command_runs import CommandRun, check_task, complete
 from benchmarks.instruments.method_report import by_name, figures_of, plot_methods, table
-from benchmarks.instruments.method_runs import run_of, trained_style
+from benchmarks.instruments.method_runs import parser, results_name, run_of, trained_style
 from benchmarks.method_table import METHODS, NAME
 from train.errors import TrainingError
 from train.optimiser import OptimiserSettings
@@ -36,7 +36,8 @@ def run_in(folder: Path, *, name: str = "ecn", seed: int = 1, mAP: float | None 
 
 
 def chosen(folder: Path, epochs: int = 0) -> Namespace:
-    return Namespace(runs=folder, data=folder / "market", checkpoint=folder / "weights.pth", epochs=epochs)
+    arguments = ["--runs", str(folder), "--data", str(folder / "market"), "--checkpoint", str(folder / "weights.pth")]
+    return parser(NAME, "", METHODS).parse_args([*arguments, "--epochs", str(epochs)])
 
 
 def test_a_table_has_means_seeds_and_costs(tmp_path: Path) -> None:
@@ -96,6 +97,16 @@ def test_methods_that_learn_from_a_source_are_given_one(tmp_path: Path, method: 
     assert command[command.index("--epochs") + 1] == "3"
     assert command[command.index("--init") + 1] == str(tmp_path / "weights.pth")
     assert "--resume" not in command
+
+
+def test_results_of_another_network_or_a_gpu_take_the_place_of_no_others(tmp_path: Path) -> None:
+    wanted = chosen(tmp_path)
+    assert results_name(NAME, wanted) == "method_table"
+    wanted.arch, wanted.device = "resnet50", "cuda"
+    assert results_name(NAME, wanted) == "method_table_resnet50_cuda"
+    command = run_of("ecn", 1, wanted).command
+    assert command[command.index("--arch") + 1] == "resnet50"
+    assert command[command.index("--device") + 1] == "cuda"
 
 
 def test_an_ablation_by_a_stargan_is_given_its_folder_which_is_trained_once(

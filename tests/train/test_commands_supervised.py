@@ -4,7 +4,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,18 @@ from fakes_dataset import people_in_memory, write_people
 from reid.errors import ConfigError
 from train import commands_supervised, supervised
 from train.augment import AugmentSettings
+from train.checkpoint import load_osnet, read_checkpoint
 from train.cli import main
 from train.commands_supervised import run_config, stop_on_signals
 from train.datasets.market1501 import read_market_folder
 from train.datasets.registry import DATASETS
 from train.datasets.samples import Split
 from train.datasets.splits import split_all, split_by_identity
+from train.optimiser import learning_rate
 from train.recipes.adaptation import ise
 from train.recipes.default_release import default_release
 from train.recipes.fine_tune import fine_tune
+from train.recipes.osnet_paper import paper, paper_from_scratch, paper_x0_25
 from train.supervised import Stage, SupervisedSettings
 
 
@@ -80,7 +83,7 @@ def test_an_unknown_recipe_is_named_with_those_there_are(arguments: list[str]) -
         commands_supervised.supervised(Path("d"), Path("o"), recipe="gourmet")
 
 
-@pytest.mark.parametrize("recipe", ["default-release-full-size", "fine-tune"])
+@pytest.mark.parametrize("recipe", ["default-release-full-size", "fine-tune", "paper", "paper-x0-25"])
 def test_a_recipe_that_goes_on_wants_weights(arguments: list[str], recipe: str) -> None:
     with pytest.raises(ConfigError, match=f"'{recipe}' goes on from weights: give them with --init"):
         commands_supervised.supervised(Path("d"), Path("o"), recipe=recipe)
@@ -107,6 +110,28 @@ def test_the_supervised_bound_has_the_budget_of_adaptation() -> None:
     assert (bound.num_epochs, stage.num_iterations) == (adapted.num_epochs, adapted.num_iterations)
     assert (stage.num_ids, stage.num_crops) == (adapted.num_ids, adapted.num_crops)
     assert (bound.optimiser, bound.augment) == (adapted.optimiser, adapted.augment)
+
+
+@pytest.mark.parametrize(("recipe", "drops"), [(paper_x0_25, [80, 160]), (paper_from_scratch, [150, 225, 300])])
+def test_the_rate_of_the_papers_recipes_drops_after_whole_epochs(
+    recipe: Callable[[], SupervisedSettings], drops: list[int]
+) -> None:
+    settings = recipe()
+    rates = [learning_rate(epoch / settings.num_epochs, settings.optimiser) for epoch in range(settings.num_epochs)]
+    assert [epoch for epoch in range(1, len(rates)) if rates[epoch] < rates[epoch - 1]] == drops
+    assert rates[-1] == pytest.approx(rates[0] * 0.1 ** len(drops))
+
+
+def test_the_paper_trains_the_classifier_alone_at_first() -> None:
+    settings = paper()
+    assert [settings.stage_at(epoch).classifier_only for epoch in (0, 9, 10, 249)] == [True, True, False, False]
+    assert settings.num_epochs == 250
+
+
+def test_another_width_takes_the_place_of_the_recipes(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--arch", "osnet_x0_5"])
+    assert load_osnet(read_checkpoint(tmp_path / "run" / "final.pt")).architecture.name == "osnet_x0_5"
 
 
 def test_ctrl_c_sets_the_event_once_and_handlers_come_back() -> None:

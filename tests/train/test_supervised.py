@@ -84,6 +84,22 @@ def test_an_epoch_can_have_a_number_of_steps(tmp_path: Path) -> None:
     assert counts == [(0, 5)] * 5 + [(1, 5)] * 5
 
 
+def test_a_stage_can_train_the_classifier_alone(tmp_path: Path) -> None:
+    """Statistics of batch norms are weights here too: they must not drift from what the classifier is fitted to."""
+    frozen = STAGE.model_copy(update={"num_epochs": 1, "triplet_weight": 0, "classifier_only": True})
+    trainer = trainer_in(tmp_path, TINY.model_copy(update={"stages": (frozen, STAGE)}))
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    stop_after = StopAfter(4)
+    assert not trainer.run(stop_after.stop, stop_after)
+    after = trainer.network.state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    assert trainer.run(threading.Event())
+    assert not torch.equal(trainer.network.conv1.conv.weight, before["conv1.conv.weight"])
+
+
 def test_scores_are_reported_when_due_and_at_the_end(tmp_path: Path) -> None:
     settings = TINY.model_copy(update={"stages": (STAGE.model_copy(update={"num_epochs": 3, "num_iterations": 1}),)})
     folder = RunFolder(tmp_path, settings.model_dump(mode="json"))
