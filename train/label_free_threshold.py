@@ -4,10 +4,10 @@ Two tracklets that overlap in one camera show two people. The share of such pair
 is what the new threshold lets match too. Where there are too few of them, all pairs of tracklets stand in, next to all
 of which show two people on a site with many; that is right at a false-match rate of 1 % and too strict by some
 hundredths at 0.1 %, where the pairs of one person outnumber the false matches. On a site with few people they do so at
-any rate. Then the two ends of a tracklet tell: the new threshold need not let fewer of them match than the parent's
-did. Measured errors are in docs/log.md.
+any rate. There the threshold stays where it was between two means: that of all pairs, and that of the two ends of each
+tracklet, which show one person. Measured errors are in docs/log.md.
 
-Shape letters: T tracklets, D embedding, P pairs.
+Shape letters: T tracklets, D embedding, P pairs, E tracklets of two crops or more.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ LEAST_PAIRS = 50
 """Fewer pairs say nothing about a share of a few percent."""
 LEAST_MATCHING = 3
 """Fewer pairs at or above the parent's threshold say nothing about where the new one must lie."""
+MOST_MATCHING_SHARE = 0.02
+"""Where more of all pairs match, most of these show one person: the site has few people."""
 LEAST_TRACKLETS = 10
-"""Fewer tracklets say nothing about the share whose ends match, which is no small one."""
+"""Fewer tracklets say nothing about how alike the two ends of one are."""
+LEAST_GAP = 0.05
+"""Means of strangers and of ends that lie nearer to each other say nothing about what is between them."""
 
 
 def carry_threshold(parent: Release, held_out: SiteCrops, embedded: EmbeddedTwice) -> Thresholds:
@@ -40,7 +44,7 @@ def carry_threshold(parent: Release, held_out: SiteCrops, embedded: EmbeddedTwic
         embedded: Those crops in both spaces.
 
     Returns:
-        The threshold with its origin in words; the parent's own where there are too few pairs.
+        The threshold with its origin in words; the parent's own where there are too few tracklets.
     """
     threshold, space = parent.manifest.thresholds.match, parent.ref.space
     old_TD, new_TD = (centroids(feats, held_out.tracklets) for feats in (embedded.old_ND, embedded.new_ND))
@@ -50,17 +54,19 @@ def carry_threshold(parent: Release, held_out: SiteCrops, embedded: EmbeddedTwic
     if apart is not None:
         what = "pairs of held-out tracklets that overlap in one camera match"
         return Thresholds(match=apart.match, how=f"lets {apart.num_matching} of {apart.num_pairs} {what}, {as_before}")
-    pairs = _carried(threshold, _similarities(old_TD, upper), _similarities(new_TD, upper))
-    if pairs is None:
+    old_P, new_P = _similarities(old_TD, upper), _similarities(new_TD, upper)
+    pairs = _carried(threshold, old_P, new_P)
+    if pairs is not None and pairs.num_matching <= MOST_MATCHING_SHARE * pairs.num_pairs:
+        what = "pairs of held-out tracklets match"
+        return Thresholds(match=pairs.match, how=f"lets {pairs.num_matching} of {pairs.num_pairs} {what}, {as_before}")
+    old_E, new_E = (_ends_similarities(feats, held_out) for feats in (embedded.old_ND, embedded.new_ND))
+    if len(old_E) < LEAST_TRACKLETS or old_E.mean() - old_P.mean() < LEAST_GAP:
         how = f"that of its parent {space}: too few held-out tracklets to calibrate without labels"
         return Thresholds(match=threshold, how=how)
-    old_E, new_E = (_ends_similarities(feats, held_out) for feats in (embedded.old_ND, embedded.new_ND))
-    ends = _carried(threshold, old_E, new_E, least=LEAST_TRACKLETS)
-    if ends is not None and ends.match < pairs.match:
-        what = "held-out tracklets match at their two ends"
-        return Thresholds(match=ends.match, how=f"lets {ends.num_matching} of {ends.num_pairs} {what}, {as_before}")
-    what = "pairs of held-out tracklets match"
-    return Thresholds(match=pairs.match, how=f"lets {pairs.num_matching} of {pairs.num_pairs} {what}, {as_before}")
+    share = float((threshold - old_P.mean()) / (old_E.mean() - old_P.mean()))
+    match = float(np.clip((1 - share) * new_P.mean() + share * new_E.mean(), -1.0, 1.0))
+    what = f"of the way from the mean similarity of {len(old_TD)} held-out tracklets to that of their two ends"
+    return Thresholds(match=match, how=f"lies {share:.0%} {what}, {as_before}")
 
 
 class _Carried(NamedTuple):
@@ -71,10 +77,10 @@ class _Carried(NamedTuple):
     num_pairs: int
 
 
-def _carried(threshold: float, old_P: FloatArray, new_P: FloatArray, *, least: int = LEAST_PAIRS) -> _Carried | None:
+def _carried(threshold: float, old_P: FloatArray, new_P: FloatArray) -> _Carried | None:
     """The threshold that lets as many pairs match as the old one did; None where they are too few to tell."""
     num_matching = int(np.count_nonzero(old_P >= threshold))
-    if num_matching < LEAST_MATCHING or len(old_P) < least:
+    if num_matching < LEAST_MATCHING or len(old_P) < LEAST_PAIRS:
         return None
     match = float(np.clip(np.partition(new_P, -num_matching)[-num_matching], -1.0, 1.0))
     return _Carried(match, num_matching, len(old_P))
@@ -86,7 +92,7 @@ def _similarities(means_TD: FloatArray, pairs: IntArray) -> FloatArray:
 
 
 def _ends_similarities(feats_ND: FloatArray, site: SiteCrops) -> FloatArray:
-    """Similarity of the two halves of each tracklet that has two crops or more, crops in their order."""
+    """(E,) similarity of the two halves of each tracklet that has two crops or more, crops in their order."""
     rows_of = [np.flatnonzero(site.tracklets == tracklet) for tracklet in range(site.tracklets.max() + 1)]
     halves = [np.array_split(rows, 2) for rows in rows_of if len(rows) > 1]
     if not halves:
