@@ -32,6 +32,9 @@ rings = ["1", "2", "all"]
 baseline_s = 5
 soak_s = 6
 tick_s = 0.5
+
+[rollout.health]
+min_rate_share = 0  # how many people pass within seconds says nothing about a release
 """
 _EDGE_CONFIG = """\
 [fleet]
