@@ -26,8 +26,7 @@ from train.recipes.osnet_paper import paper, paper_from_scratch, paper_x0_25
 from train.run_folder import RunFolder
 from train.speed import restart_with_fast_malloc
 from train.start import read_start
-from train.supervised import Progress as RunProgress
-from train.supervised import SupervisedSettings, SupervisedTrainer
+from train.supervised import Progress, SupervisedSettings, SupervisedTrainer
 
 RECIPES: dict[str, Callable[[], SupervisedSettings]] = {
     "default-release": default_release,
@@ -140,11 +139,11 @@ def _settings_of(recipe: str, init: Path | None, arch: str, seed: int | None) ->
 
 
 @contextmanager
-def _progress_bar(settings: SupervisedSettings) -> Iterator[Callable[[RunProgress, int], None]]:
+def _progress_bar(settings: SupervisedSettings) -> Iterator[Callable[[Progress, int], None]]:
     with transient_bar() as progress:
         task = progress.add_task("")
 
-        def on_step(run: RunProgress, num_steps: int) -> None:
+        def on_step(run: Progress, num_steps: int) -> None:
             epoch = f"epoch {run.epoch + 1}/{settings.num_epochs}"
             rate = run.num_seen / max(1e-9, run.duration_s)
             description = f"{epoch}  loss {run.loss_sum / run.num_seen:.3f}  {rate:.0f} images/s"
