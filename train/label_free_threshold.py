@@ -5,7 +5,8 @@ is what the new threshold lets match too. Where there are too few of them, all p
 of which show two people on a site with many; that is right at a false-match rate of 1 % and too strict by some
 hundredths at 0.1 %, where the pairs of one person outnumber the false matches. On a site with few people they do so at
 any rate. There the threshold stays where it was between two means: that of all pairs, and that of the two ends of each
-tracklet, which show one person. Measured errors are in docs/log.md.
+tracklet, which show one person. All pairs have to do again where the parent sees next to no difference between the
+two. Measured errors are in docs/log.md.
 
 Shape letters: T tracklets, D embedding, P pairs, E tracklets of two crops or more.
 """
@@ -56,17 +57,18 @@ def carry_threshold(parent: Release, held_out: SiteCrops, embedded: EmbeddedTwic
         return Thresholds(match=apart.match, how=f"lets {apart.num_matching} of {apart.num_pairs} {what}, {as_before}")
     old_P, new_P = _similarities(old_TD, upper), _similarities(new_TD, upper)
     pairs = _carried(threshold, old_P, new_P)
-    if pairs is not None and pairs.num_matching <= MOST_MATCHING_SHARE * pairs.num_pairs:
-        what = "pairs of held-out tracklets match"
-        return Thresholds(match=pairs.match, how=f"lets {pairs.num_matching} of {pairs.num_pairs} {what}, {as_before}")
     old_E, new_E = (_ends_similarities(feats, held_out) for feats in (embedded.old_ND, embedded.new_ND))
-    if len(old_E) < LEAST_TRACKLETS or old_E.mean() - old_P.mean() < LEAST_GAP:
+    has_few_people = pairs is None or pairs.num_matching > MOST_MATCHING_SHARE * pairs.num_pairs
+    if has_few_people and len(old_E) >= LEAST_TRACKLETS and old_E.mean() - old_P.mean() >= LEAST_GAP:
+        share = float((threshold - old_P.mean()) / (old_E.mean() - old_P.mean()))
+        match = float(np.clip((1 - share) * new_P.mean() + share * new_E.mean(), -1.0, 1.0))
+        what = f"of the way from the mean similarity of {len(old_TD)} held-out tracklets to that of their two ends"
+        return Thresholds(match=match, how=f"lies {share:.0%} {what}, {as_before}")
+    if pairs is None:
         how = f"that of its parent {space}: too few held-out tracklets to calibrate without labels"
         return Thresholds(match=threshold, how=how)
-    share = float((threshold - old_P.mean()) / (old_E.mean() - old_P.mean()))
-    match = float(np.clip((1 - share) * new_P.mean() + share * new_E.mean(), -1.0, 1.0))
-    what = f"of the way from the mean similarity of {len(old_TD)} held-out tracklets to that of their two ends"
-    return Thresholds(match=match, how=f"lies {share:.0%} {what}, {as_before}")
+    what = "pairs of held-out tracklets match"
+    return Thresholds(match=pairs.match, how=f"lets {pairs.num_matching} of {pairs.num_pairs} {what}, {as_before}")
 
 
 class _Carried(NamedTuple):
