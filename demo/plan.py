@@ -17,6 +17,9 @@ _SERVER_CONFIG = """\
 [crops]
 held_out_share = 0.4
 
+[gate]
+confidence = 0.8  # a dozen people seen for a minute show a gain less surely than a site does
+
 [adaptation]
 method = "refresh"
 epochs = 8
