@@ -63,11 +63,12 @@ def test_a_recording_is_shown_forwards_and_backwards() -> None:
 
 def test_a_camera_shows_its_recording_at_its_rate_from_frame_0() -> None:
     recording = Recording([picture(grey) for grey in (0, 80, 160, 240)], 20.0, [[]] * 4)
+    opened_us = time.time_ns() // 1000
     with CameraServer(recording, 1) as cameras, closing(open_source(cameras.url("c1"), start_time_us=0)) as source:
         frames = [source.read() for _ in range(4)]
         sent_us = cameras.sent_us("c1")
     assert [round(float(frame.image.mean()) / 80) for frame in frames if frame] == [0, 1, 2, 3]
-    assert np.allclose(np.diff(sent_us[:4]), 50_000, atol=25_000)
+    assert all(sent >= opened_us + 50_000 * index for index, sent in enumerate(sent_us))  # late perhaps, early never
     assert all(frame and sent <= frame.time_us for frame, sent in zip(frames, sent_us, strict=False))
 
 
