@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.harness import RESULTS, ROOT, Outcome, flags, publish
 from benchmarks.instruments.command_runs import CommandRun, check_task, complete
 from benchmarks.instruments.method_report import by_name, figures_of, plot_methods, table
+from reid.settings import Settings
 from train.adapt import Adapter, AdaptSettings
 from train.checkpoint import load_network
 from train.commands_adapt import RECIPES, TRANSFER_RECIPES
@@ -84,38 +85,29 @@ def run_of(method: str, seed: int, chosen: Namespace) -> CommandRun:
     Raises:
         KeyError: There is no such recipe.
     """
-    folder, cache = chosen.runs / f"{method}-{seed}", DEFAULT_CACHE.expanduser()
-    files = {"--data-root": chosen.data, "--cache": cache}
+    files = {"--data-root": chosen.data, "--cache": DEFAULT_CACHE.expanduser()}
+    settings: Settings
     if method in SUPERVISED_RECIPES:
+        settings, init = SUPERVISED_RECIPES[method](), None
         words = ["supervised", "--recipe", method, "--data", DATASET, "--split", WHOLE_SPLIT]
-        whole = SUPERVISED_RECIPES[method]()
-        return CommandRun(
-            name=method,
-            seed=seed,
-            folder=folder,
-            words=tuple(words),
-            settings=whole,
-            files=files,
-            init=None,
-            device=chosen.device,
-        )
-    settings = ADAPT_RECIPES[method]()
-    words = ["adapt", "--method", method, "--arch", chosen.arch, "--data", DATASET, "--split", TARGET_SPLIT]
-    if _takes_source(settings):
-        words += ["--source", DATASET, "--source-split", SOURCE_SPLIT]
-        files["--source-root"] = chosen.data
-    if isinstance(settings, TransferSettings) and settings.style.kind == "stargan" and chosen.styles is not None:
-        files["--styles"] = chosen.styles
-    if chosen.epochs:
-        words += ["--epochs", str(chosen.epochs)]
+    else:
+        settings, init = ADAPT_RECIPES[method](), chosen.checkpoint
+        words = ["adapt", "--method", method, "--arch", chosen.arch, "--data", DATASET, "--split", TARGET_SPLIT]
+        if _takes_source(settings):
+            words += ["--source", DATASET, "--source-split", SOURCE_SPLIT]
+            files["--source-root"] = chosen.data
+        if isinstance(settings, TransferSettings) and settings.style.kind == "stargan" and chosen.styles is not None:
+            files["--styles"] = chosen.styles
+        if chosen.epochs:
+            words += ["--epochs", str(chosen.epochs)]
     return CommandRun(
         name=method,
         seed=seed,
-        folder=folder,
+        folder=chosen.runs / f"{method}-{seed}",
         words=tuple(words),
         settings=settings,
         files=files,
-        init=chosen.checkpoint,
+        init=init,
         device=chosen.device,
     )
 
